@@ -1,0 +1,93 @@
+# The one door: `make run` shows the platform at work, `make test` checks everything.
+# Every build has its own objects in build/MODE/; the private environment is .venv/.
+
+SHELL  := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+# The first Python that is new enough; PYTHON=... overrides.
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo $$python && break; done || echo python3)
+VENV   := .venv
+BIN    := $(VENV)/bin
+EXTRAS := node,cli,examples,dev
+
+NATIVE := build_ext.py $(wildcard c_src/*.[ch] drop/_fast/*.pyx drop/_fast/*.pxd \
+	drop/_fast/*_build.py)
+
+.PHONY: help setup run test check debug asan tsan bench fuzz fuzz-smoke c-test dist clean
+
+help:
+	@echo 'make setup   a private environment in .venv with everything built and installed'
+	@echo 'make run     a node with the example flow on real data; leaves it for you to call'
+	@echo 'make test    check, C tests, a short fuzz run, then all Python tests'
+	@echo 'make check   ruff and mypy'
+	@echo 'make debug   the Python tests against a debug build (asserts, leak counters)'
+	@echo 'make asan    the C and system tests under AddressSanitizer and UBSan'
+	@echo 'make tsan    the C tests under ThreadSanitizer'
+	@echo 'make fuzz    every fuzz target for FUZZ_SECONDS ($(FUZZ_SECONDS))'
+	@echo 'make bench   figures beside the roofline'
+	@echo 'make dist    sdist and wheel in dist/'
+	@echo 'make clean   removes what was built; the environment too'
+
+# ---- environment and extensions -----------------------------------------------------------------
+
+setup: build/release/.built
+
+$(VENV)/.installed: pyproject.toml setup.py .ci/prerequisites.py
+	@$(PYTHON) .ci/prerequisites.py
+	$(PYTHON) -m venv $(VENV)
+	@mkdir -p build
+	@$(BIN)/python -c "import tomllib; \
+	  print(*tomllib.load(open('pyproject.toml', 'rb'))['build-system']['requires'], sep='\n')" \
+	  > build/requires.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r build/requires.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation \
+	  --editable '.[$(EXTRAS)]'
+	@touch $@
+
+build/%/.built: $(VENV)/.installed $(NATIVE)
+	$(BIN)/python build_ext.py --mode $*
+	@touch $@
+
+# ---- the main job -------------------------------------------------------------------------------
+
+run: setup
+	@PATH="$(CURDIR)/$(BIN):$$PATH" examples/run.sh
+
+bench: setup
+	$(BIN)/pytest bench --benchmark-only
+
+# ---- tests --------------------------------------------------------------------------------------
+
+# pytest is last, so that its summary is the last line.
+test: setup check c-test fuzz-smoke
+	@$(BIN)/pytest
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+# An extension tree of its own comes first on PYTHONPATH, see build_ext.py.
+debug: build/debug/.built
+	PYTHONPATH=build/debug/site $(BIN)/pytest
+
+asan: build/sanitize/.built c-test
+	PYTHONPATH=build/sanitize/site PYTHONMALLOC=malloc ASAN_OPTIONS=$(ASAN_OPTIONS):detect_leaks=0 \
+	  LD_PRELOAD=$$($(CC) -print-file-name=libasan.so) $(BIN)/pytest -m 'not big' tests/system
+
+include tests/c/rules.mk
+include tests/fuzz/rules.mk
+
+# ---- the rest -----------------------------------------------------------------------------------
+
+dist: setup
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist
+
+clean:
+	rm -rf build dist $(VENV) *.egg-info
+	find drop -name '*.so' -delete
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

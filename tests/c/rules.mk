@@ -1,0 +1,40 @@
+# C unit tests: tests/c/test_NOUN.c becomes a program that links what it uses of c_src.
+# Included by the Makefile; objects are in build/asan/ and build/tsan/.
+
+C_CHECKED := -std=gnu11 -Wall -Wextra -Wconversion -Werror -O1 -g -pthread \
+	-DDROP_LEAK_COUNTERS=1 -fno-omit-frame-pointer -Ic_src -Itests/c -MMD
+C_SANITIZE_asan := -fsanitize=address,undefined -fno-sanitize-recover=undefined
+C_SANITIZE_tsan := -fsanitize=thread
+ASAN_OPTIONS := abort_on_error=1:detect_stack_use_after_return=1
+
+C_NOUNS := $(patsubst c_src/%.c,%,$(wildcard c_src/*.c))
+C_TESTS := $(patsubst tests/c/%.c,%,$(wildcard tests/c/test_*.c))
+
+c-test: $(C_TESTS:%=build/asan/%)
+	@for test in $^; do ASAN_OPTIONS=$(ASAN_OPTIONS) $$test; done
+
+# ThreadSanitizer of older compilers does not know the address layout of newer kernels; without
+# randomisation the layout is the one it knows.
+tsan: $(C_TESTS:%=build/tsan/%)
+	@for test in $^; do setarch -R $$test; done
+
+define c_rules
+build/$(1)/src/%.o: c_src/%.c
+	@mkdir -p $$(@D)
+	$$(CC) $$(C_CHECKED) $$(C_SANITIZE_$(1)) -c $$< -o $$@
+
+build/$(1)/test/%.o: tests/c/%.c
+	@mkdir -p $$(@D)
+	$$(CC) $$(C_CHECKED) $$(C_SANITIZE_$(1)) -c $$< -o $$@
+
+build/$(1)/libdrop.a: $$(C_NOUNS:%=build/$(1)/src/%.o)
+	@rm -f $$@
+	$$(AR) rcs $$@ $$^
+
+$$(C_TESTS:%=build/$(1)/%): build/$(1)/%: build/$(1)/test/%.o build/$(1)/libdrop.a
+	$$(CC) -pthread $$(C_SANITIZE_$(1)) $$^ -lm -o $$@
+
+-include $$(wildcard build/$(1)/src/*.d build/$(1)/test/*.d)
+endef
+$(eval $(call c_rules,asan))
+$(eval $(call c_rules,tsan))
