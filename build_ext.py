@@ -93,6 +93,9 @@ MODES = {
 }
 
 SHARED_OBJECT = ("-fPIC", "-fvisibility=hidden", "-pthread")
+# Behind the system's directories: c_src/limits.h must not stand in for <limits.h>, as it would with
+# -I, and with -iquote too (gcc's own <limits.h> goes on with an include_next that finds it).
+HEADERS = ("-idirafter", "c_src")
 OURS = ("-std=gnu11", "-Wall", "-Wextra", "-Wconversion", "-Werror")
 GENERATED = ("-Wall", "-Wno-unused-function", "-fno-strict-aliasing", "-fwrapv")
 # What emits C from a cffi builder; the builder must not import drop, which is not built yet.
@@ -179,7 +182,7 @@ def generate(native: Native, work: Path) -> Step:
 def compile_generated(native: Native, work: Path) -> Step:
     """The step that compiles the C of a binding; it alone sees Python.h."""
     python = {sysconfig.get_path("include"), sysconfig.get_path("platinclude")}
-    includes = [f"-I{path}" for path in ("c_src", *sorted(python))]
+    includes = (*HEADERS, *(f"-I{path}" for path in sorted(python)))
     source = work / f"{native.name}.c"
     flags = (*GENERATED, *MODES[work.name].common, *includes)
     return compile_step(source, work / f"{native.name}.binding.o", flags)
@@ -188,7 +191,7 @@ def compile_generated(native: Native, work: Path) -> Step:
 def compile_ours(source: Path, work: Path) -> Step:
     """The step that compiles a file of c_src; the object is shared by the extensions of a mode."""
     mode = MODES[work.name]
-    flags = (*OURS, *mode.common, *mode.ours, "-Ic_src")
+    flags = (*OURS, *mode.common, *mode.ours, *HEADERS)
     return compile_step(source, work / f"{source.stem}.o", flags)
 
 

@@ -5,7 +5,7 @@
 FUZZ_SECONDS := 60
 FUZZ_SMOKE_SECONDS := 2
 FUZZ_TARGETS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
-FUZZ_FLAGS := -std=gnu11 -Wall -Wextra -Werror -O1 -g -pthread -Ic_src \
+FUZZ_FLAGS := -std=gnu11 -Wall -Wextra -Werror -O1 -g -pthread -idirafter c_src \
 	-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 
 # Asked once per run of make, and only when a fuzz target is wanted.
