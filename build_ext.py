@@ -7,7 +7,7 @@ debug      into build/debug/site/, a tree of links to drop/ with its own extensi
 sanitize   into build/sanitize/site/; run with PYTHONPATH=build/MODE/site
 
 Every mode has its own objects in build/MODE/. A step runs again when its command changed or a file
-it read is newer; the compilers themselves list those files (-MMD, cython -M). Our C and generated C
+it read is newer; the compilers themselves list those files (-MD, cython -M). Our C and generated C
 have different flags: the warnings that we hold our own code to are noise in Cython's.
 
 setuptools (pip install ., python -m build) comes in through Command; DROP_BUILD_MODE picks the mode.
@@ -94,7 +94,8 @@ MODES = {
 
 SHARED_OBJECT = ("-fPIC", "-fvisibility=hidden", "-pthread")
 # Behind the system's directories: c_src/limits.h must not stand in for <limits.h>, as it would with
-# -I, and with -iquote too (gcc's own <limits.h> goes on with an include_next that finds it).
+# -I, and with -iquote too (gcc's own <limits.h> goes on with an include_next that finds it). It also
+# makes them system headers, which -MMD would not list; hence -MD.
 HEADERS = ("-idirafter", "c_src")
 OURS = ("-std=gnu11", "-Wall", "-Wextra", "-Wconversion", "-Werror")
 GENERATED = ("-Wall", "-Wno-unused-function", "-fno-strict-aliasing", "-fwrapv")
@@ -199,7 +200,7 @@ def compile_step(source: Path, output: Path, flags: tuple[str, ...]) -> Step:
     """One call of the C compiler, which also lists the headers it read."""
     depfile = output.with_suffix(".d")
     extra = (*words_of("CPPFLAGS"), *words_of("CFLAGS"))
-    command = (*compiler(), *SHARED_OBJECT, *flags, *extra, "-MMD", "-MF", str(depfile))
+    command = (*compiler(), *SHARED_OBJECT, *flags, *extra, "-MD", "-MF", str(depfile))
     return Step(output, (*command, "-c", str(source), "-o", str(output)), (source,), depfile)
 
 

@@ -2,7 +2,7 @@
 # Included by the Makefile; objects are in build/asan/ and build/tsan/.
 
 C_CHECKED := -std=gnu11 -Wall -Wextra -Wconversion -Werror -O1 -g -pthread \
-	-DDROP_LEAK_COUNTERS=1 -fno-omit-frame-pointer -idirafter c_src -Itests/c -MMD
+	-DDROP_LEAK_COUNTERS=1 -fno-omit-frame-pointer -idirafter c_src -Itests/c -MD
 C_SANITIZE_asan := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 C_SANITIZE_tsan := -fsanitize=thread
 ASAN_OPTIONS := abort_on_error=1:detect_stack_use_after_return=1
