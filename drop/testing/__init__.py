@@ -1,0 +1,1 @@
+"""Fakes and reference implementations, shipped for the tests of whoever builds on this."""

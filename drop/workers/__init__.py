@@ -1,0 +1,1 @@
+"""Worker processes: which should run (pure), and running them."""
