@@ -15,7 +15,7 @@ BIN    := $(VENV)/bin
 EXTRAS := node,cli,examples,dev
 
 NATIVE := build_ext.py $(wildcard c_src/*.[ch] drop/_fast/*.pyx drop/_fast/*.pxd \
-	drop/_fast/*_build.py)
+	drop/_fast/*.pxi drop/_fast/*_build.py)
 
 .PHONY: help setup run test check debug asan tsan bench fuzz fuzz-smoke c-test dist clean
 

@@ -7,10 +7,10 @@ debug      into build/debug/site/, a tree of links to drop/ with its own extensi
 sanitize   into build/sanitize/site/; run with PYTHONPATH=build/MODE/site
 
 Every mode has its own objects in build/MODE/. A step runs again when its command changed or a file
-it read is newer; the compilers themselves list those files (-MD, cython -M). Our C and generated C
-have different flags: the warnings that we hold our own code to are noise in Cython's.
+it read is newer; the compilers themselves list those files (-MD, cython -M). Our C and generated
+C have different flags: the warnings that we hold our own code to are noise in Cython's.
 
-setuptools (pip install ., python -m build) comes in through Command; DROP_BUILD_MODE picks the mode.
+setuptools (pip install ., python -m build) comes in through Command; DROP_BUILD_MODE picks a mode.
 CC, CFLAGS, CPPFLAGS and LDFLAGS from the environment are honoured, after our own.
 """
 
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import fnmatch
 import importlib.metadata
 import os
 import shlex
@@ -44,24 +45,29 @@ class Native:
 
     name: str
     source: str  # NAME.pyx, or a cffi builder that leaves an `ffibuilder`
-    c_files: tuple[str, ...]  # names in c_src without .c; "*" is every file, "-name" takes one out
+    c_files: tuple[str, ...]  # names in c_src without .c, or patterns; "-pattern" takes files out
 
     def c_paths(self) -> list[Path]:
-        """The C files, relative to ROOT; a "*" is resolved against what is on disk."""
-        if self.c_files[:1] != ("*",):
-            return [Path("c_src", f"{name}.c") for name in self.c_files]
-        left_out = {name.removeprefix("-") for name in self.c_files[1:]}
-        found = sorted(path.stem for path in (ROOT / "c_src").glob("*.c"))
-        return [Path("c_src", f"{name}.c") for name in found if name not in left_out]
+        """The C files, relative to ROOT; a pattern is resolved against what is on disk."""
+        names: set[str] = set()
+        on_disk = [path.stem for path in (ROOT / "c_src").glob("*.c")]
+        for pattern in self.c_files:
+            if pattern.startswith("-"):
+                names -= set(fnmatch.filter(names, pattern[1:]))
+            else:
+                names |= set(fnmatch.filter(on_disk, pattern)) if "*" in pattern else {pattern}
+        return [Path("c_src", f"{name}.c") for name in sorted(names)]
 
 
 EXTENSIONS = (
     #      name       binding                        files of c_src
-    Native("reactor", "drop/_fast/reactor.pyx", ("*", "-logger", "-spawn", "-load")),
-    Native("codec", "drop/_fast/codec.pyx", ("frame",)),
-    Native("logger", "drop/_fast/logger.pyx", ("logger",)),
-    Native("spawn", "drop/_fast/spawn.pyx", ("spawn",)),
-    Native("load", "drop/_fast/load.pyx", ("load", "frame", "histogram")),
+    Native(
+        "reactor", "drop/_fast/reactor.pyx", ("*", "-logger*", "-load*", "-spawner", "-program")
+    ),
+    Native("codec", "drop/_fast/codec.pyx", ()),
+    Native("logger", "drop/_fast/logger.pyx", ("logger*",)),
+    Native("spawn", "drop/_fast/spawn.pyx", ("spawner", "program")),
+    Native("load", "drop/_fast/load.pyx", ("load*", "frame", "histogram")),
     Native("_linux", "drop/_fast/linux_build.py", ()),
 )
 
@@ -93,16 +99,14 @@ MODES = {
 }
 
 SHARED_OBJECT = ("-fPIC", "-fvisibility=hidden", "-pthread")
-# Behind the system's directories: c_src/limits.h must not stand in for <limits.h>, as it would with
-# -I, and with -iquote too (gcc's own <limits.h> goes on with an include_next that finds it). It also
-# makes them system headers, which -MMD would not list; hence -MD.
+# Behind the system's directories: c_src/limits.h must not stand in for <limits.h>, as it would
+# with -I, and with -iquote too (gcc's own <limits.h> goes on with an include_next that finds it).
+# That makes ours system headers, which -MMD would not list; hence -MD.
 HEADERS = ("-idirafter", "c_src")
 OURS = ("-std=gnu11", "-Wall", "-Wextra", "-Wconversion", "-Werror")
 GENERATED = ("-Wall", "-Wno-unused-function", "-fno-strict-aliasing", "-fwrapv")
 # What emits C from a cffi builder; the builder must not import drop, which is not built yet.
-EMIT_CFFI = (
-    "import runpy, sys; runpy.run_path(sys.argv[1])['ffibuilder'].emit_c_code(sys.argv[2])"
-)
+EMIT_CFFI = "import runpy, sys; runpy.run_path(sys.argv[1])['ffibuilder'].emit_c_code(sys.argv[2])"
 
 
 class BuildError(Exception):
@@ -134,7 +138,9 @@ class Step:
         try:
             status = subprocess.run(self.command, cwd=ROOT).returncode
         except OSError as error:
-            raise BuildError(f"{self.command[0]}: {error.strerror}; install it, or set CC") from None
+            raise BuildError(
+                f"{self.command[0]}: {error.strerror}; install it, or set CC"
+            ) from None
         if status != 0:
             raise BuildError(f"{self.inputs[0]}: {self.command[0]} failed, status {status}")
         record.write_text(text)
@@ -172,10 +178,17 @@ def generate(native: Native, work: Path) -> Step:
     """The step that writes the C of a binding."""
     source, output = Path(native.source), work / f"{native.name}.c"
     if source.suffix == ".pyx":
-        options = ("-3", "-M", "--module-name", f"{PACKAGE}.{native.name}", "-I", ".")
+        options: tuple[str, ...] = (
+            "-3",
+            "-M",
+            "--module-name",
+            f"{PACKAGE}.{native.name}",
+            "-I",
+            ".",
+        )
         options += MODES[work.name].cython
-        command = (sys.executable, "-m", "cython", *options, str(source), "-o", str(output))
-        return Step(output, command, (source,), Path(f"{output}.dep"), version_of("cython"))
+        cython = (sys.executable, "-m", "cython", *options, str(source), "-o", str(output))
+        return Step(output, cython, (source,), Path(f"{output}.dep"), version_of("cython"))
     command = (sys.executable, "-c", EMIT_CFFI, str(source), str(output))
     return Step(output, command, (source,), version=version_of("cffi"))
 
@@ -268,8 +281,10 @@ def version_of(package: str) -> str:
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
-        raise BuildError(f"{package} is not installed; `{sys.executable} -m pip install {package}`"
-                         " or build with `make setup`") from None
+        raise BuildError(
+            f"{package} is not installed; `{sys.executable} -m pip install {package}`"
+            " or build with `make setup`"
+        ) from None
 
 
 def setuptools_extensions() -> list[Extension]:

@@ -7,6 +7,6 @@ from setuptools import setup
 
 sys.path.insert(0, str(Path(__file__).parent))  # a build back end does not put it there
 
-import build_ext  # noqa: E402
+import build_ext
 
 setup(ext_modules=build_ext.setuptools_extensions(), cmdclass={"build_ext": build_ext.Command})

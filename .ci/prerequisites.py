@@ -1,54 +1,55 @@
 """Says what the machine lacks for `make setup`, with the package names of its distribution.
 
-Runs under any Python 3, before there is an environment; prints one line per problem, exits 1 then.
-With --packages it prints the missing Debian packages only, for .ci/run.
+Runs under any Python 3.6 or later, before there is an environment. Prints what is missing and exits
+1, or nothing and 0. With --packages it prints the missing Debian packages only, for .ci/run.
 """
 
+import importlib.util
 import os
 import shutil
+import subprocess
 import sys
 import sysconfig
-import tempfile
+
+COMPILER = os.environ.get("CC", "cc").split()[0]
 
 
 def missing():
-    """Pairs of (what is missing and why it matters, its Debian package, its RPM package)."""
-    if sys.version_info < (3, 11):
-        yield ("Python %d.%d is too old, 3.11 is needed" % sys.version_info[:2],
-               "python3.11", "python3.11")
-    suffix = "" if sys.version_info < (3, 11) else "%d.%d" % sys.version_info[:2]
+    """Yields (what is missing, its Debian package, its RPM package)."""
+    major, minor = sys.version_info[:2]
+    if (major, minor) < (3, 11):
+        yield f"Python 3.11 or later (this is {major}.{minor})", "python3.11", "python3.11"
+        return
     if not can_make_environments():
-        yield ("%s cannot make a private environment (no ensurepip)" % sys.executable,
-               "python%s-venv" % suffix, "python3-pip")
+        problem = f"ensurepip: {sys.executable} cannot make a private environment without"
+        yield problem, f"python{major}.{minor}-venv", "python3-pip"
     if not os.path.exists(os.path.join(sysconfig.get_paths()["include"], "Python.h")):
-        yield ("the headers of %s (Python.h)" % sys.executable,
-               "python%s-dev" % suffix, "python3-devel")
-    if shutil.which(os.environ.get("CC", "cc").split()[0]) is None:
-        yield "a C compiler (cc)", "gcc", "gcc"
-    if not has_libc_headers():
+        problem = f"Python.h, the headers of {sys.executable}"
+        yield problem, f"python{major}.{minor}-dev", f"python{major}.{minor}-devel"
+    if shutil.which(COMPILER) is None:
+        yield f"a C compiler ({COMPILER})", "gcc", "gcc"
+    if shutil.which(COMPILER) is None or not has_libc_headers():
         yield "the headers of the C library", "libc6-dev", "glibc-devel"
 
 
 def can_make_environments():
-    """Whether `python -m venv` will get pip into what it makes."""
+    """Whether `python -m venv` gets pip into what it makes; Debian ships that apart."""
+    if importlib.util.find_spec("venv") is None or importlib.util.find_spec("ensurepip") is None:
+        return False
     try:
         import ensurepip
-        import venv
-    except ImportError:
+
+        return bool(ensurepip.version())
+    except Exception:  # a half-installed ensurepip fails in many ways; all mean no
         return False
-    return bool(ensurepip.version() and venv.__name__)
 
 
 def has_libc_headers():
-    """Whether a C compiler would find <stdio.h>; true when there is no compiler to ask."""
-    compiler = os.environ.get("CC", "cc").split()[0]
-    if shutil.which(compiler) is None:
-        return True
-    with tempfile.TemporaryDirectory() as directory:
-        source = os.path.join(directory, "probe.c")
-        with open(source, "w") as file:
-            file.write("#include <stdio.h>\n")
-        return os.system("%s -E %s >/dev/null 2>&1" % (compiler, source)) == 0
+    """Whether the C compiler finds <stdio.h>."""
+    probe = b"#include <stdio.h>\n"
+    command = [COMPILER, "-E", "-x", "c", "-"]
+    done = subprocess.run(command, input=probe, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return done.returncode == 0
 
 
 def main():
@@ -57,9 +58,13 @@ def main():
     if sys.argv[1:] == ["--packages"]:
         print(" ".join(debian for _, debian, _ in found))
         return 0
-    for problem, debian, rpm in found:
-        print("missing: %s\n    Debian, Ubuntu: sudo apt-get install %s\n"
-              "    RPM systems:    sudo dnf install %s" % (problem, debian, rpm), file=sys.stderr)
+    for problem, _, _ in found:
+        print(f"missing: {problem}", file=sys.stderr)
+    if found:
+        debian, rpm = (" ".join(names) for names in list(zip(*found))[1:])
+        print(f"    Debian, Ubuntu: sudo apt-get install {debian}", file=sys.stderr)
+        print(f"    RPM systems:    sudo dnf install {rpm}", file=sys.stderr)
+        print("    or name another Python: make PYTHON=/path/to/python3 ...", file=sys.stderr)
     return 1 if found else 0
 
 

@@ -1,6 +1,7 @@
 # C unit tests: tests/c/test_NOUN.c becomes a program that links what it uses of c_src.
 # Included by the Makefile; objects are in build/asan/ and build/tsan/.
 
+# c_src comes behind the system's directories for the reason given in build_ext.py.
 C_CHECKED := -std=gnu11 -Wall -Wextra -Wconversion -Werror -O1 -g -pthread \
 	-DDROP_LEAK_COUNTERS=1 -fno-omit-frame-pointer -idirafter c_src -Itests/c -MD
 C_SANITIZE_asan := -fsanitize=address,undefined -fno-sanitize-recover=undefined
@@ -11,19 +12,19 @@ C_NOUNS := $(patsubst c_src/%.c,%,$(wildcard c_src/*.c))
 C_TESTS := $(patsubst tests/c/%.c,%,$(wildcard tests/c/test_*.c))
 
 c-test: $(C_TESTS:%=build/asan/%)
-	@for test in $^; do ASAN_OPTIONS=$(ASAN_OPTIONS) $$test; done
+	@for test in $^; do printf '%s: ' $$test; ASAN_OPTIONS=$(ASAN_OPTIONS) $$test; done
 
 # ThreadSanitizer of older compilers does not know the address layout of newer kernels; without
 # randomisation the layout is the one it knows.
 tsan: $(C_TESTS:%=build/tsan/%)
-	@for test in $^; do setarch -R $$test; done
+	@for test in $^; do printf '%s: ' $$test; setarch -R $$test; done
 
 define c_rules
-build/$(1)/src/%.o: c_src/%.c
+build/$(1)/src/%.o: c_src/%.c tests/c/rules.mk
 	@mkdir -p $$(@D)
 	$$(CC) $$(C_CHECKED) $$(C_SANITIZE_$(1)) -c $$< -o $$@
 
-build/$(1)/test/%.o: tests/c/%.c
+build/$(1)/test/%.o: tests/c/%.c tests/c/rules.mk
 	@mkdir -p $$(@D)
 	$$(CC) $$(C_CHECKED) $$(C_SANITIZE_$(1)) -c $$< -o $$@
 

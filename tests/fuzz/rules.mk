@@ -1,30 +1,59 @@
 # Fuzz targets: tests/fuzz/fuzz_NOUN.c defines LLVMFuzzerTestOneInput. With a clang that has
-# libFuzzer the targets are guided by coverage; without, driver.c feeds them mutations of a seed,
-# so that the smoke run does real work on every machine.
+# libFuzzer the targets are guided by coverage; without, driver.c feeds them mutations of the
+# seeds, so that the smoke run does real work on every machine.
+#
+# tests/fuzz/seeds/fuzz_NOUN/ may hold inputs to start from. What a run finds goes to
+# build/fuzz/found/; `build/fuzz/COMPILER/fuzz_NOUN FILE` replays one.
 
-FUZZ_SECONDS := 60
-FUZZ_SMOKE_SECONDS := 2
+FUZZ_SECONDS ?= 60
+FUZZ_SMOKE_SECONDS ?= 2
 FUZZ_TARGETS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
-FUZZ_FLAGS := -std=gnu11 -Wall -Wextra -Werror -O1 -g -pthread -idirafter c_src \
-	-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 
-# Asked once per run of make, and only when a fuzz target is wanted.
-FUZZ_CLANG = $(eval FUZZ_CLANG := $$(shell for clang in clang clang-19 clang-16 clang-14; do \
+ifneq ($(filter test fuzz%,$(MAKECMDGOALS)),)
+FUZZ_CLANG := $(shell for clang in clang clang-19 clang-18 clang-17 clang-16 clang-15 clang-14; do \
 	echo 'int LLVMFuzzerTestOneInput(void){return 0;}' \
-	| $$$$clang -x c -fsanitize=fuzzer - -o /dev/null 2>/dev/null \
-	&& echo $$$$clang && break; done || true))$(FUZZ_CLANG)
+	| $$clang -x c -fsanitize=fuzzer - -o /dev/null 2>/dev/null \
+	&& echo $$clang && break; done)
+endif
 
-build/fuzz/%: tests/fuzz/%.c tests/fuzz/driver.c $(wildcard c_src/*.[ch])
+ifneq ($(FUZZ_CLANG),)
+FUZZ_CC := $(FUZZ_CLANG)
+FUZZ_COVERAGE := -fsanitize=fuzzer-no-link
+FUZZ_MAIN := -fsanitize=fuzzer
+else
+FUZZ_CC := $(CC)
+FUZZ_MAIN := tests/fuzz/driver.c
+endif
+
+FUZZ_DIR := build/fuzz/$(notdir $(firstword $(FUZZ_CC)))
+FUZZ_FLAGS := -std=gnu11 -Wall -Wextra -O1 -g -pthread -idirafter c_src -MD \
+	-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+FUZZ_PROGRAMS := $(FUZZ_TARGETS:%=$(FUZZ_DIR)/%)
+
+$(FUZZ_DIR)/src/%.o: c_src/%.c tests/fuzz/rules.mk
 	@mkdir -p $(@D)
-	$(if $(FUZZ_CLANG),$(FUZZ_CLANG) -fsanitize=fuzzer $(FUZZ_FLAGS) $<, \
-	  $(CC) $(FUZZ_FLAGS) tests/fuzz/driver.c $<) $(wildcard c_src/*.c) -lm -o $@
+	$(FUZZ_CC) $(FUZZ_FLAGS) $(FUZZ_COVERAGE) -c $< -o $@
 
-fuzz: $(FUZZ_TARGETS:%=build/fuzz/%)
-	@for target in $(FUZZ_TARGETS); do \
-	  mkdir -p build/fuzz/corpus/$$target; \
-	  build/fuzz/$$target -max_total_time=$(FUZZ_SECONDS) build/fuzz/corpus/$$target; done
+$(FUZZ_DIR)/libdrop.a: $(C_NOUNS:%=$(FUZZ_DIR)/src/%.o)
+	@rm -f $@
+	$(AR) rcs $@ $^
 
-fuzz-smoke: $(FUZZ_TARGETS:%=build/fuzz/%)
-	@for target in $(FUZZ_TARGETS); do \
-	  echo "fuzz: $$target for $(FUZZ_SMOKE_SECONDS) s"; \
-	  build/fuzz/$$target -seed=1 -max_total_time=$(FUZZ_SMOKE_SECONDS) 2>&1 | tail -n 1; done
+$(FUZZ_PROGRAMS): $(FUZZ_DIR)/%: tests/fuzz/%.c tests/fuzz/driver.c $(FUZZ_DIR)/libdrop.a
+	$(FUZZ_CC) $(FUZZ_FLAGS) $(FUZZ_COVERAGE) $(FUZZ_MAIN) $< $(FUZZ_DIR)/libdrop.a -lm -o $@
+
+-include $(wildcard $(FUZZ_DIR)/src/*.d)
+
+# A target's output is shown when it fails; else its last line, which counts the runs.
+fuzz_run = for target in $(FUZZ_TARGETS); do \
+	mkdir -p build/fuzz/corpus/$$target build/fuzz/found; \
+	log=build/fuzz/$$target.log; seeds=$$(ls -d tests/fuzz/seeds/$$target 2>/dev/null || true); \
+	printf '%s: ' $$target; \
+	$(FUZZ_DIR)/$$target $(1) -artifact_prefix=build/fuzz/found/$$target- \
+	  build/fuzz/corpus/$$target $$seeds > $$log 2>&1 || { cat $$log; exit 1; }; \
+	tail -n 1 $$log; done
+
+fuzz: $(FUZZ_PROGRAMS)
+	@$(call fuzz_run,-max_total_time=$(FUZZ_SECONDS))
+
+fuzz-smoke: $(FUZZ_PROGRAMS)
+	@$(call fuzz_run,-seed=1 -max_total_time=$(FUZZ_SMOKE_SECONDS))
