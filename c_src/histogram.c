@@ -1,4 +1,5 @@
-/* What is asked of a histogram now and then: merging, counting, quantiles. Recording is inline in the header. */
+/* What is asked of a histogram now and then: merging, counting, quantiles. Recording is inline in
+ * the header. */
 #include "histogram.h"
 
 #include <string.h>
@@ -45,7 +46,7 @@ double drop_histogram_sum(const drop_histogram *histogram)
 uint64_t drop_histogram_quantile(const drop_histogram *histogram, double q)
 {
     uint64_t count = drop_histogram_count(histogram);
-    uint64_t rank = q <= 0.0 ? 0 : (uint64_t)(q * (double)count); /* values that lie below the answer */
+    uint64_t rank = q <= 0.0 ? 0 : (uint64_t)(q * (double)count); /* values below the answer */
     uint64_t below = 0;
     for (unsigned i = 0; i < DROP_HISTOGRAM_BUCKETS - 1; i++) {
         below += histogram->bucket[i];
@@ -54,5 +55,6 @@ uint64_t drop_histogram_quantile(const drop_histogram *histogram, double q)
             return value < histogram->max ? value : histogram->max;
         }
     }
-    return histogram->max; /* q is 1, nothing was added, or the answer lies in the bucket without an upper end */
+    /* q is 1, nothing was added, or the answer lies in the bucket that has no upper end. */
+    return histogram->max;
 }

@@ -1,16 +1,6 @@
 /* The histogram against arithmetic: every bucket's edges, the error bound, quantiles of known data, merging. */
-#include "../../c_src/histogram.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-
-#define CHECK(condition)                                                                       \
-    do {                                                                                       \
-        if (!(condition)) {                                                                    \
-            fprintf(stderr, "%s:%d: failed: %s\n", __FILE__, __LINE__, #condition);            \
-            exit(1);                                                                           \
-        }                                                                                      \
-    } while (0)
+#include "check.h"
+#include "histogram.h"
 
 static int within_bound(uint64_t got, uint64_t wanted)
 {
@@ -93,11 +83,10 @@ static void test_merge_is_addition(void)
 
 int main(void)
 {
-    test_index_is_monotonic();
-    test_error_bound();
-    test_quantiles_of_a_ramp();
-    test_edges();
-    test_merge_is_addition();
-    puts("histogram: ok");
-    return 0;
+    RUN(test_index_is_monotonic);
+    RUN(test_error_bound);
+    RUN(test_quantiles_of_a_ramp);
+    RUN(test_edges);
+    RUN(test_merge_is_addition);
+    return check_summary();
 }
