@@ -26,6 +26,7 @@ class BreakerEvent(StrEnum):
     LIMIT = "limit"  # one too many, or hopeless: the command cannot be executed
     FRUITFUL = "fruitful"  # a worker ended after it had proved itself
     TIMER = "timer"
+    RESET = "reset"  # the command was changed
 
 
 class BreakerAction(StrEnum):
@@ -64,6 +65,7 @@ TABLE: dict[BreakerState, dict[BreakerEvent, BreakerCell | None]] = {
         BreakerEvent.LIMIT: _OPENS,
         BreakerEvent.FRUITFUL: _CLOSED,
         BreakerEvent.TIMER: None,
+        BreakerEvent.RESET: _CLOSED,
     },
     BreakerState.OPEN: {
         BreakerEvent.FRUITLESS: _OPEN,
@@ -72,12 +74,14 @@ TABLE: dict[BreakerState, dict[BreakerEvent, BreakerCell | None]] = {
         # function of which only one copy can run would lose that copy's restart to the others.
         BreakerEvent.FRUITFUL: _CLOSES,
         BreakerEvent.TIMER: _TRIES,
+        BreakerEvent.RESET: _CLOSES,
     },
     BreakerState.TRIAL: {
         BreakerEvent.FRUITLESS: _OPENS,
         BreakerEvent.LIMIT: _OPENS,
         BreakerEvent.FRUITFUL: _CLOSES,
         BreakerEvent.TIMER: _CLOSES,
+        BreakerEvent.RESET: _CLOSES,
     },
 }
 
@@ -102,6 +106,11 @@ class Breaker:
 
     def timer(self) -> BreakerAction | None:
         return self._step(BreakerEvent.TIMER)
+
+    def reset(self) -> BreakerAction | None:
+        """What happened so far says nothing any more."""
+        self._fruitless.clear()
+        return self._step(BreakerEvent.RESET)
 
     def wait_seconds(self) -> float:
         """Until the next trial (0.75 to 1 of the doubled time, so that pools do not march in

@@ -49,6 +49,15 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True)
+class Update:
+    """Another number of workers, another way to start them."""
+
+    policy: Policy
+    replace: bool
+    """What runs is out of date; replaced one worker after the other."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """Finish what was accepted, within the grace."""
 
@@ -118,7 +127,7 @@ class PoolDrained:
 
 
 SlotInput = Spawned | SpawnFailed | Gone | Drained | Exited | SlotTimer
-Input = Start | Stop | Kill | PoolTimer | BreakerTimer | PoolDrained | SlotInput
+Input = Start | Update | Stop | Kill | PoolTimer | BreakerTimer | PoolDrained | SlotInput
 
 # --- asked for ---
 

@@ -41,7 +41,8 @@ class SlotEvent(StrEnum):
     STOP = "stop"  # let it answer what it has, then close its stdin
     TERMINATE = "terminate"  # the time for answers is over
     KILL = "kill"
-    RETRY = "retry"  # the three verdicts about a slot that has ended
+    RETRY = "retry"  # the four verdicts about a slot that has ended
+    AGAIN = "again"  # without a wait
     HOLD = "hold"
     FINISH = "finish"
 
@@ -75,11 +76,8 @@ TIMED = frozenset({S.DRAINING, S.CLOSING, S.TERMINATING, S.LEAVING, S.BACKOFF})
 LIVE = frozenset({S.RUNNING, S.DRAINING, S.CLOSING, S.TERMINATING, S.LEAVING, S.KILLED})
 """States with a living process, as far as we know."""
 
-SERVING = frozenset({S.RUNNING, S.STARTING, S.BACKOFF, S.DRAINING})
-"""States in which messages that wait for the pool may hope for this slot."""
-
 _PIPES_END = {E.GONE, E.FAULT, E.DRAINED}
-_VERDICTS = {E.RETRY, E.HOLD, E.FINISH}
+_VERDICTS = {E.RETRY, E.AGAIN, E.HOLD, E.FINISH}
 _SPAWN_ENDS = {E.SPAWNED, E.SPAWN_FAILED}
 _ORDERS = {E.STOP, E.TERMINATE, E.KILL}
 _NEVER_ALIVE = {E.START, *_SPAWN_ENDS, *_VERDICTS}
@@ -202,6 +200,7 @@ TABLE: dict[SlotState, dict[SlotEvent, Cell | None]] = {
         S.ENDED,
         {
             E.RETRY: Cell(S.BACKOFF, (A.TIMER_BACKOFF,)),
+            E.AGAIN: _SPAWN,
             E.HOLD: Cell(S.HELD),
             E.FINISH: _STOPPED,
         },
@@ -212,13 +211,13 @@ TABLE: dict[SlotState, dict[SlotEvent, Cell | None]] = {
         S.BACKOFF,
         {E.TIMER: _SPAWN, E.HOLD: Cell(S.HELD), **dict.fromkeys(_ORDERS, _STOPPED)},
         late={*_PIPES_END, E.START},
-        never={E.EXITED, E.RETRY, E.FINISH, *_SPAWN_ENDS},
+        never={E.EXITED, E.RETRY, E.AGAIN, E.FINISH, *_SPAWN_ENDS},
     ),
     S.HELD: _row(
         S.HELD,
         {E.START: _SPAWN, **dict.fromkeys(_ORDERS, _STOPPED)},
         late={*_PIPES_END, E.HOLD},
-        never={E.EXITED, E.TIMER, E.RETRY, E.FINISH, *_SPAWN_ENDS},
+        never={E.EXITED, E.TIMER, E.RETRY, E.AGAIN, E.FINISH, *_SPAWN_ENDS},
     ),
 }
 

@@ -1,7 +1,8 @@
 """Keeps the workers of a pool running, or gets them stopped: event, time in; actions out. Pure.
 
-Three tables decide: the slots (`slot.py`), the crash-loop breaker (`breaker.py`) and the pool's own
-below. This file joins them and judges each ended worker: another one now, later, or none.
+Three tables decide: the slots (`slot.py`), the crash-loop breaker (`breaker.py`) and the pool as a
+whole (`pool_state.py`). This file joins them, and judges each ended worker: another one now, later,
+or none.
 `drop.workers.pool` carries the actions out.
 """
 
@@ -9,11 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import NamedTuple
 
 from drop.workers import events as ev
 from drop.workers.breaker import Breaker, BreakerAction, BreakerState
+from drop.workers.pool_state import TABLE, PoolAction, PoolEvent, PoolState
 from drop.workers.slot import LIVE, TIMED, SlotAction, SlotEvent, SlotState, step
 
 FAULTS = {
@@ -24,82 +24,6 @@ FAULTS = {
 }
 """Why the reactor gives a worker up. Any other reason: the worker closed a pipe, or we asked."""
 
-
-class PoolState(StrEnum):
-    NEW = "new"
-    UP = "up"
-    DRAINING = "draining"  # takes nothing new; what it has accepted goes on as if nothing were
-    STOPPING = "stopping"  # the workers are being stopped
-    STOPPED = "stopped"
-
-
-class PoolEvent(StrEnum):
-    START = "start"
-    STOP = "stop"
-    KILL = "kill"
-    DRAINED = "drained"
-    TIMER = "timer"
-    EMPTY = "empty"  # all slots are stopped
-
-
-class PoolAction(StrEnum):
-    START_SLOTS = "start_slots"
-    DRAIN = "drain"
-    STOP_SLOTS = "stop_slots"
-    TERMINATE_SLOTS = "terminate_slots"
-    KILL_SLOTS = "kill_slots"
-    FINISH = "finish"
-
-
-class PoolCell(NamedTuple):
-    state: PoolState
-    action: PoolAction | None = None
-
-
-_P, _E, _A = PoolState, PoolEvent, PoolAction
-
-POOL_TABLE: dict[PoolState, dict[PoolEvent, PoolCell | None]] = {
-    _P.NEW: {
-        _E.START: PoolCell(_P.UP, _A.START_SLOTS),
-        _E.STOP: PoolCell(_P.STOPPED, _A.FINISH),
-        _E.KILL: PoolCell(_P.STOPPED, _A.FINISH),
-        _E.DRAINED: None,
-        _E.TIMER: None,
-        _E.EMPTY: None,
-    },
-    _P.UP: {
-        _E.START: PoolCell(_P.UP),
-        _E.STOP: PoolCell(_P.DRAINING, _A.DRAIN),
-        _E.KILL: PoolCell(_P.STOPPING, _A.KILL_SLOTS),
-        _E.DRAINED: PoolCell(_P.UP),
-        _E.TIMER: None,
-        _E.EMPTY: PoolCell(_P.UP),  # `restart: never`, and all have ended
-    },
-    _P.DRAINING: {
-        _E.START: PoolCell(_P.DRAINING),
-        _E.STOP: PoolCell(_P.DRAINING),
-        _E.KILL: PoolCell(_P.STOPPING, _A.KILL_SLOTS),
-        _E.DRAINED: PoolCell(_P.STOPPING, _A.STOP_SLOTS),
-        _E.TIMER: PoolCell(_P.STOPPING, _A.TERMINATE_SLOTS),
-        _E.EMPTY: PoolCell(_P.DRAINING),  # refused by now, so that DRAINED is near
-    },
-    _P.STOPPING: {
-        _E.START: PoolCell(_P.STOPPING),
-        _E.STOP: PoolCell(_P.STOPPING),
-        _E.KILL: PoolCell(_P.STOPPING, _A.KILL_SLOTS),
-        _E.DRAINED: PoolCell(_P.STOPPING),
-        _E.TIMER: None,
-        _E.EMPTY: PoolCell(_P.STOPPED, _A.FINISH),
-    },
-    _P.STOPPED: {
-        _E.START: PoolCell(_P.STOPPED),
-        _E.STOP: PoolCell(_P.STOPPED),
-        _E.KILL: PoolCell(_P.STOPPED),
-        _E.DRAINED: PoolCell(_P.STOPPED),
-        _E.TIMER: None,
-        _E.EMPTY: PoolCell(_P.STOPPED),
-    },
-}
 
 _SLOT_ORDERS = {
     PoolAction.START_SLOTS: SlotEvent.START,
@@ -116,6 +40,10 @@ class Slot:
     number: int
     state: SlotState = SlotState.STOPPED
     wanted: bool = False
+    stale: bool = False
+    """It runs what the pool ran before an update."""
+    renew: bool = False
+    """We are ending its worker in order to start another."""
     pid: int = 0
     since: float = 0.0
     """When the present state began."""
@@ -137,7 +65,7 @@ class Supervision:
         assert policy.workers > 0, "a pool without workers has nothing to supervise"
         self.policy = policy
         self.state = PoolState.NEW
-        self.slots = [Slot(number) for number in range(policy.workers)]
+        self.slots = {number: Slot(number) for number in range(policy.workers)}
         self.breaker = Breaker(policy.breaker, random)
         self.last_error = ""
         self.refusal: str | None = None
@@ -156,6 +84,8 @@ class Supervision:
                 self._pool_step(PoolEvent.STOP)
             case ev.Kill():
                 self._pool_step(PoolEvent.KILL)
+            case ev.Update():
+                self._update(event)
             case ev.PoolDrained():
                 self._pool_step(PoolEvent.DRAINED)
             case ev.PoolTimer():
@@ -168,12 +98,12 @@ class Supervision:
         return self._actions
 
     def live(self) -> int:
-        return sum(slot.state in LIVE for slot in self.slots)
+        return sum(slot.state in LIVE for slot in self.slots.values())
 
     # --- the pool ---
 
     def _pool_step(self, event: PoolEvent) -> None:
-        cell = POOL_TABLE[self.state][event]
+        cell = TABLE[self.state][event]
         assert cell is not None, f"a pool that is {self.state} cannot get {event}"
         if cell.state is PoolState.STOPPING and self.state is not PoolState.STOPPING:
             self._do(ev.CancelTimer("pool"), ev.CancelTimer("breaker"))
@@ -186,12 +116,16 @@ class Supervision:
             case PoolAction.FINISH:
                 self._do(ev.PoolStopped())
             case order:
-                for slot in self.slots:
+                for slot in self.slots.values():
                     slot.wanted = order is PoolAction.START_SLOTS
                     self._slot_step(slot, _SLOT_ORDERS[order])
 
     def _after(self) -> None:
         """What follows from the slots as they are now."""
+        for slot in list(self.slots.values()):
+            if slot.number >= self.policy.workers and slot.state is SlotState.STOPPED:
+                del self.slots[slot.number]
+        self._renew_next()
         if self.state is not PoolState.NEW and self._all_in({SlotState.STOPPED}):
             self._pool_step(PoolEvent.EMPTY)
         serving = self.state in (PoolState.UP, PoolState.DRAINING)
@@ -202,7 +136,7 @@ class Supervision:
             self.refusal = refusal
 
     def _all_in(self, states: set[SlotState]) -> bool:
-        return all(slot.state in states for slot in self.slots)
+        return all(slot.state in states for slot in self.slots.values())
 
     def _refusal_text(self) -> str:
         policy = self.policy
@@ -214,18 +148,60 @@ class Supervision:
             f"{self.last_error}; its log: {policy.log}"
         )
 
+    # --- updates ---
+
+    def _update(self, event: ev.Update) -> None:
+        assert event.policy.workers > 0
+        self.policy = event.policy
+        if self.state is not PoolState.UP:
+            return
+        for number in range(len(self.slots), event.policy.workers):
+            self.slots.setdefault(number, Slot(number))
+        for slot in self.slots.values():
+            self._update_slot(slot, replace=event.replace)
+        if event.replace:  # what failed before says nothing about the new command
+            self._breaker_action(self.breaker.reset())
+
+    def _update_slot(self, slot: Slot, *, replace: bool) -> None:
+        kept, was_wanted = slot.number < self.policy.workers, slot.wanted
+        slot.wanted = kept
+        if not kept:
+            self._slot_step(slot, SlotEvent.STOP)
+        elif slot.state is SlotState.STOPPED:
+            self._slot_step(slot, SlotEvent.START)
+        elif slot.state in LIVE:
+            slot.stale = slot.stale or replace
+            slot.renew = slot.renew or not was_wanted  # it was being removed: come back
+
+    def _renew_next(self) -> None:
+        """Replace stale workers one after the other, and only while the new command works."""
+        if self.breaker.state is not BreakerState.CLOSED or any(
+            slot.renew for slot in self.slots.values()
+        ):
+            return
+        for slot in self.slots.values():
+            if slot.stale and slot.wanted and slot.state is SlotState.RUNNING:
+                slot.renew = True
+                self._slot_step(slot, SlotEvent.STOP)
+                return
+
     # --- the slots ---
 
     def _slot_input(self, event: ev.SlotInput) -> None:
-        slot = self.slots[event.slot]
+        slot = self.slots.get(event.slot)
+        if slot is None:  # removed by an update; the reactor may still speak of its last worker
+            assert isinstance(event, ev.Gone | ev.Drained), event
+            return
         match event:
             case ev.Spawned():
+                slot.stale = slot.renew = False
                 slot.pid, slot.spawned_at = event.pid, self._now
                 slot.answered = slot.unanswered = 0
                 slot.clean = slot.hopeless = False
                 slot.error = slot.fault = ""
                 self._slot_step(slot, SlotEvent.SPAWNED)
             case ev.SpawnFailed():
+                slot.stale = slot.renew = False
                 slot.pid = slot.answered = slot.unanswered = 0
                 slot.clean, slot.hopeless = False, event.hopeless
                 slot.error, slot.fault = event.error, ""
@@ -286,6 +262,9 @@ class Supervision:
         if not slot.wanted:
             self._slot_step(slot, SlotEvent.FINISH)
             return
+        if slot.renew:
+            self._slot_step(slot, SlotEvent.AGAIN)
+            return
         self.last_error = self._end_text(slot)
         if not self._restarts(slot):
             slot.wanted = False
@@ -336,7 +315,9 @@ class Supervision:
                 pass
 
     def _order(self, state: SlotState, event: SlotEvent, *, most: int | None = None) -> None:
-        chosen: Iterable[Slot] = [slot for slot in self.slots if slot.state is state][:most]
+        chosen: Iterable[Slot] = [slot for slot in self.slots.values() if slot.state is state][
+            :most
+        ]
         for slot in chosen:
             self._slot_step(slot, event)
 

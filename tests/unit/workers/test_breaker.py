@@ -44,14 +44,17 @@ def test_every_cell_is_filled() -> None:
         ("closed", "fruitless", "closed", None),
         ("closed", "limit", "open", "open"),
         ("closed", "fruitful", "closed", None),
+        ("closed", "reset", "closed", None),
         ("open", "fruitless", "open", None),
         ("open", "limit", "open", None),
         ("open", "fruitful", "closed", "close"),
         ("open", "timer", "trial", "try"),
+        ("open", "reset", "closed", "close"),
         ("trial", "fruitless", "open", "open"),
         ("trial", "limit", "open", "open"),
         ("trial", "fruitful", "closed", "close"),
         ("trial", "timer", "closed", "close"),
+        ("trial", "reset", "closed", "close"),
     ],
 )
 def test_cell(state: str, event: str, after: str, action: str | None) -> None:

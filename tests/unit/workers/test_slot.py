@@ -11,19 +11,19 @@ from drop.workers.slot import LIVE, TABLE, TIMED, SlotAction, SlotEvent, SlotSta
 # state: event -> "next action action"; "-": ignored; "!": never.
 # Columns in the order of SlotEvent.
 EXPECTED = """
-              start    spawned spawn_failed gone     fault    drained  exited timer       stop     terminate   kill    retry   hold finish
-stopped       starting !       !            -        -        -        !      !           -        -           -       !       !    !
-starting      -        running ended        -        -        -        !      !           stopped  stopped     stopped !       !    !
-running       !        !       !            leaving  killed   -        exited !           draining terminating killed  !       !    !
-draining      !        !       !            closing  killed   closing  exited terminating -        terminating killed  !       !    !
-closing       !        !       !            -        -        -        ended  terminating -        terminating killed  !       !    !
-terminating   !        !       !            -        -        -        ended  killed      -        -           killed  !       !    !
-leaving       !        !       !            -        -        -        ended  killed      -        terminating killed  !       !    !
-killed        !        !       !            -        -        -        ended  !           -        -           -       !       !    !
-exited        !        !       !            ended    ended    ended    !      !           -        -           -       !       !    !
-ended         !        !       !            !        !        !        !      !           !        !           !       backoff held stopped
-backoff       -        !       !            -        -        -        !      starting    stopped  stopped     stopped !       held !
-held          starting !       !            -        -        -        !      !           stopped  stopped     stopped !       -    !
+              start    spawned spawn_failed gone    fault   drained  exited timer       stop     terminate   kill    retry   again    hold  finish
+stopped       starting !       !            -       -       -        !      !           -        -           -       !       !        !     !
+starting      -        running ended        -       -       -        !      !           stopped  stopped     stopped !       !        !     !
+running       !        !       !            leaving killed  -        exited !           draining terminating killed  !       !        !     !
+draining      !        !       !            closing killed  closing  exited terminating -        terminating killed  !       !        !     !
+closing       !        !       !            -       -       -        ended  terminating -        terminating killed  !       !        !     !
+terminating   !        !       !            -       -       -        ended  killed      -        -           killed  !       !        !     !
+leaving       !        !       !            -       -       -        ended  killed      -        terminating killed  !       !        !     !
+killed        !        !       !            -       -       -        ended  !           -        -           -       !       !        !     !
+exited        !        !       !            ended   ended   ended    !      !           -        -           -       !       !        !     !
+ended         !        !       !            !       !       !        !      !           !        !           !       backoff starting held  stopped
+backoff       -        !       !            -       -       -        !      starting    stopped  stopped     stopped !       !        held  !
+held          starting !       !            -       -       -        !      !           stopped  stopped     stopped !       !        -     !
 """  # noqa: E501
 
 HEADER, *ROWS = [line.split() for line in EXPECTED.strip().splitlines()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import random
 from dataclasses import replace
@@ -11,8 +12,9 @@ import pytest
 from drop.testing.clock import FakeClock, FakeTimer
 from drop.workers import events as ev
 from drop.workers.breaker import BreakerLimits, BreakerState
+from drop.workers.pool_state import TABLE, PoolEvent, PoolState
 from drop.workers.slot import LIVE, SlotState
-from drop.workers.supervision import POOL_TABLE, PoolEvent, PoolState, Supervision
+from drop.workers.supervision import Supervision
 
 POLICY = ev.Policy(
     pool="echo",
@@ -68,7 +70,7 @@ def test_pool_table_is_complete(state: PoolState, event: PoolEvent) -> None:
         PoolState.STOPPING: "stopping stopping stopping stopping ! stopped",
         PoolState.STOPPED: "stopped stopped stopped stopped ! stopped",
     }[state].split()[list(PoolEvent).index(event)]
-    cell = POOL_TABLE[state][event]
+    cell = TABLE[state][event]
     assert (cell.state if cell else "!") == expected
 
 
@@ -233,7 +235,7 @@ def test_a_trial_that_lives_closes_the_breaker_and_starts_the_others() -> None:
     it = running(2)
     crash(it, 3)
     end(it, 0.0, slot=1)
-    assert [slot.state for slot in it.slots] == [SlotState.HELD, SlotState.HELD]
+    assert [slot.state for slot in it.slots.values()] == [SlotState.HELD, SlotState.HELD]
     it.handle(ev.BreakerTimer(), 4.0)
     it.handle(ev.Spawned(0, 7), 4.0)
     actions = without_reports(it.handle(ev.BreakerTimer(), 9.0))
@@ -260,7 +262,7 @@ def test_opening_holds_the_slots_that_wait() -> None:
         end(it, 0.0, slot=slot)
     actions = without_reports(end(it, 0.0, slot=2))
     assert actions[:3] == [ev.SetTimer("breaker", 4.0), ev.CancelTimer(0), ev.CancelTimer(1)]
-    assert {slot.state for slot in it.slots} == {SlotState.HELD}
+    assert {slot.state for slot in it.slots.values()} == {SlotState.HELD}
 
 
 def test_timeouts_of_a_worker_that_has_answered_do_not_count() -> None:
@@ -365,6 +367,84 @@ def test_what_the_reactor_says_late_changes_nothing() -> None:
         assert it.handle(event, 0.0) == []
 
 
+# --- updates ---
+
+
+def update(it: Supervision, workers: int, *, replace: bool = False) -> list[ev.Action]:
+    policy = dataclasses.replace(it.policy, workers=workers, command="./new")
+    return it.handle(ev.Update(policy, replace), 0.0)
+
+
+def test_more_workers() -> None:
+    assert update(running(1), 3) == [ev.Spawn(1), ev.Spawn(2)]
+
+
+def test_fewer_workers() -> None:
+    it = running(3)
+    assert update(it, 1) == [
+        ev.RemoveWorker(1, drain=True),
+        ev.SetTimer(1, 10.0),
+        ev.RemoveWorker(2, drain=True),
+        ev.SetTimer(2, 10.0),
+    ]
+    for slot in (1, 2):
+        it.handle(ev.Drained(slot), 0.0)
+        it.handle(exited(slot, clean=True), 0.0)
+    assert list(it.slots) == [0]
+
+
+def test_a_worker_that_is_wanted_again_while_it_stops_comes_back() -> None:
+    it = running(2)
+    update(it, 1)
+    update(it, 2)
+    it.handle(ev.Drained(1), 0.0)
+    assert without_reports(it.handle(exited(1), 0.0)) == [ev.CancelTimer(1), ev.Spawn(1)]
+
+
+def test_stale_workers_are_replaced_in_turn_and_are_no_failures() -> None:
+    it = running(2)
+    assert update(it, 2, replace=True) == [ev.RemoveWorker(0, drain=True), ev.SetTimer(0, 10.0)]
+    it.handle(ev.Drained(0), 0.0)
+    assert without_reports(it.handle(exited(0), 0.0)) == [ev.CancelTimer(0), ev.Spawn(0)]
+    assert it.handle(ev.Spawned(0, 9), 0.0) == [
+        ev.RemoveWorker(1, drain=True),
+        ev.SetTimer(1, 10.0),
+    ]
+    it.handle(ev.Drained(1), 0.0)
+    it.handle(exited(1), 0.0)
+    assert it.handle(ev.Spawned(1, 10), 0.0) == []
+    assert [slot.restarts for slot in it.slots.values()] == [0, 0]
+
+
+def test_a_new_command_that_fails_leaves_the_old_workers_alone() -> None:
+    it = running(2)
+    update(it, 2, replace=True)
+    it.handle(ev.Drained(0), 0.0)
+    it.handle(exited(0), 0.0)
+    it.handle(ev.SpawnFailed(0, "ENOENT", hopeless=True), 0.0)
+    assert it.slots[1].state is SlotState.RUNNING
+    assert it.refusal is None
+
+
+def test_a_new_command_is_tried_at_once_where_the_old_one_was_given_up() -> None:
+    it = running()
+    crash(it, 3)
+    actions = without_reports(update(it, 1, replace=True))
+    assert actions == [ev.CancelTimer("breaker"), ev.Spawn(0), ev.Refuse(None)]
+
+
+def test_an_update_starts_what_had_ended_for_good() -> None:
+    it = running(restart=ev.Restart.NEVER)
+    end(it, 0.0)
+    assert update(it, 1) == [ev.Spawn(0), ev.Refuse(None)]
+
+
+def test_an_update_of_a_pool_that_stops_changes_nothing() -> None:
+    it = running()
+    it.handle(ev.Stop(), 0.0)
+    assert update(it, 5, replace=True) == []
+
+
 # --- a world that goes wrong ---
 
 
@@ -377,7 +457,8 @@ class World:
         self.it = Supervision(replace(POLICY, workers=workers), self.clock.random)
         self.timers: dict[ev.TimerKey, FakeTimer] = {}
         self.processes: set[int] = set()  # slots with a living process
-        self.pipes: set[int] = set()  # slots whose pipes the reactor has
+        self.pipes: dict[int, int] = {}  # slots whose pipes the reactor has: the worker's id
+        self.ids = itertools.count()
         self.queued: set[int] = set()
         self.refusal: str | None = None
         self.stopped = False
@@ -388,9 +469,11 @@ class World:
         self.check()
 
     def check(self) -> None:
-        living = {slot.number for slot in self.it.slots if slot.state in LIVE}
+        living = {slot.number for slot in self.it.slots.values() if slot.state in LIVE}
         assert living == self.processes
-        starting = {slot.number for slot in self.it.slots if slot.state is SlotState.STARTING}
+        starting = {
+            slot.number for slot in self.it.slots.values() if slot.state is SlotState.STARTING
+        }
         assert starting == self.queued
         if self.refusal:
             assert not self.processes
@@ -410,9 +493,9 @@ class World:
                 self.queued.remove(slot)
             case ev.RemoveWorker(slot, drain):
                 assert slot in self.pipes
-                self.soon(self.drained if drain else self.lose, slot, "removed")
+                self.soon(self.lose, slot, self.pipes[slot], "" if drain else "removed")
             case ev.TellExited(slot):
-                self.soon(self.lose, slot, "eof")
+                self.soon(self.lose, slot, self.pipes.get(slot), "eof")
             case ev.Signal(slot, kill):
                 assert slot in self.processes
                 if kill or self.dice.random() < 0.5:
@@ -446,10 +529,11 @@ class World:
             self.tell(ev.SpawnFailed(slot, "EAGAIN", hopeless=self.dice.random() < 0.3))
             return
         self.processes.add(slot)
-        self.pipes.add(slot)
+        worker = self.pipes[slot] = next(self.ids)
         self.soon(self.die, slot)
         if self.dice.random() < 0.5:
-            self.soon(self.lose, slot, self.dice.choice(["eof", "write", "timeout", "garbled"]))
+            reason = self.dice.choice(["eof", "write", "timeout", "garbled"])
+            self.soon(self.lose, slot, worker, reason)
         self.tell(ev.Spawned(slot, pid=1 + slot))
 
     def die(self, slot: int) -> None:
@@ -457,15 +541,15 @@ class World:
             self.processes.remove(slot)
             self.tell(exited(slot, clean=self.dice.random() < 0.5))
 
-    def lose(self, slot: int, reason: str) -> None:
-        if slot in self.pipes:
-            self.pipes.remove(slot)
+    def lose(self, slot: int, worker: int, reason: str) -> None:
+        """The reactor is done with a worker; no reason: it was drained."""
+        if self.pipes.get(slot) != worker:
+            return
+        del self.pipes[slot]
+        if reason:
             answered, unanswered = self.dice.randrange(2), self.dice.randrange(2)
             self.tell(ev.Gone(slot, reason, unanswered, answered))
-
-    def drained(self, slot: int, _: str) -> None:
-        if slot in self.pipes:
-            self.pipes.remove(slot)
+        else:
             self.tell(ev.Drained(slot))
 
 
@@ -473,7 +557,10 @@ class World:
 def test_whatever_happens_a_pool_lives_until_stopped_and_then_stops(seed: int) -> None:
     world = World(seed, workers=1 + seed % 4)
     world.tell(ev.Start())
-    world.clock.advance(world.dice.uniform(0.0, 60.0))
+    for _ in range(4):
+        world.clock.advance(world.dice.uniform(0.0, 20.0))
+        policy = replace(world.it.policy, workers=world.dice.randrange(1, 5))
+        world.tell(ev.Update(policy, replace=world.dice.random() < 0.5))
     assert not world.stopped
     assert world.queued or world.processes or world.pipes or world.timers  # never stuck
     world.tell(ev.Stop() if world.dice.random() < 0.8 else ev.Kill())
