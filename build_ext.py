@@ -61,11 +61,9 @@ class Native:
 
 EXTENSIONS = (
     #      name       binding                        files of c_src
-    Native(
-        "reactor", "drop/_fast/reactor.pyx", ("*", "-logger*", "-load*", "-spawner", "-program")
-    ),
+    Native("reactor", "drop/_fast/reactor.pyx", ("*", "-log*", "-load*", "-spawner", "-program")),
     Native("codec", "drop/_fast/codec.pyx", ()),
-    Native("logger", "drop/_fast/logger.pyx", ("logger*",)),
+    Native("logger", "drop/_fast/logger.pyx", ("log*",)),
     Native("spawn", "drop/_fast/spawn.pyx", ("spawner", "program")),
     Native("load", "drop/_fast/load.pyx", ("load*", "frame", "histogram")),
     Native("_linux", "drop/_fast/linux_build.py", ()),

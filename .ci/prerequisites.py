@@ -1,6 +1,6 @@
 """Says what the machine lacks for `make setup`, with the package names of its distribution.
 
-Runs under any Python 3.6 or later, before there is an environment. Prints what is missing and exits
+Runs under any Python 3.7 or later, before there is an environment. Prints what is missing and exits
 1, or nothing and 0. With --packages it prints the missing Debian packages only, for .ci/run.
 """
 
@@ -48,8 +48,7 @@ def has_libc_headers():
     """Whether the C compiler finds <stdio.h>."""
     probe = b"#include <stdio.h>\n"
     command = [COMPILER, "-E", "-x", "c", "-"]
-    done = subprocess.run(command, input=probe, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    return done.returncode == 0
+    return subprocess.run(command, input=probe, capture_output=True).returncode == 0
 
 
 def main():
@@ -61,7 +60,8 @@ def main():
     for problem, _, _ in found:
         print(f"missing: {problem}", file=sys.stderr)
     if found:
-        debian, rpm = (" ".join(names) for names in list(zip(*found))[1:])
+        debian = " ".join(name for _, name, _ in found)
+        rpm = " ".join(name for _, _, name in found)
         print(f"    Debian, Ubuntu: sudo apt-get install {debian}", file=sys.stderr)
         print(f"    RPM systems:    sudo dnf install {rpm}", file=sys.stderr)
         print("    or name another Python: make PYTHON=/path/to/python3 ...", file=sys.stderr)

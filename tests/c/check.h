@@ -3,8 +3,8 @@
  *     static void test_empty(void) { CHECK(drop_ring_count(&ring) == 0); }
  *     int main(void) { RUN(test_empty); return check_summary(); }
  *
- * CHECK and its kin go on after a failure, REQUIRE ends the test. What a test leaves behind is found
- * by AddressSanitizer's leak check, so a test frees what it made.
+ * CHECK and its kin go on after a failure, REQUIRE ends the test. What a test leaves behind is
+ * found by AddressSanitizer's leak check, so a test frees what it made.
  */
 #ifndef CHECK_H
 #define CHECK_H
@@ -53,7 +53,8 @@ static inline void check_equal(
     if (actual == expected) {
         return;
     }
-    fprintf(stderr, "%s:%d: failed: %s is %lld, expected %lld\n", file, line, text, actual, expected);
+    fprintf(stderr, "%s:%d: failed: %s is %lld, expected %lld\n", file, line, text, actual,
+            expected);
     check_state.failing = true;
 }
 

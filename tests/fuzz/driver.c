@@ -48,7 +48,9 @@ static uint64_t next_random(void) {
     return driver.random;
 }
 
-static size_t random_below(size_t bound) { return bound == 0 ? 0 : (size_t)(next_random() % bound); }
+static size_t random_below(size_t bound) {
+    return bound == 0 ? 0 : (size_t)(next_random() % bound);
+}
 
 static void write_artifact(void) {
     char path[512];
@@ -109,8 +111,8 @@ static void fill_pool(void) {
 }
 
 static void overwrite_integer(struct input *input, size_t at) {
-    static const uint32_t edges[] = {0,   1,    2,     11,    12,         13,         127,       128,
-                                     255, 4096, 65535, 65536, 0x01000000, 0x7fffffff, 0xffffffff};
+    static const uint32_t edges[] = {0,   1,    2,     11,    12,         13,         127,
+                                     128, 255,  4096,  65535, 0x01000000, 0x7fffffff, 0xffffffff};
     uint32_t value = edges[random_below(sizeof edges / sizeof edges[0])];
     for (size_t i = 0; i < 4 && at + i < input->length; i++) {
         input->bytes[at + i] = (uint8_t)(value >> (24 - 8 * i));
