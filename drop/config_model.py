@@ -1,0 +1,142 @@
+"""What the node's configuration file may say: models, and the forms of sizes and addresses. Pure.
+
+`drop.config` reads it, adds the environment and the defaults, and makes `Settings` of it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field, WithJsonSchema
+
+from drop.problems import found
+from drop.validation import Expected, Section, Text, wrong
+
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+MINUTE_MS = 60_000
+
+LISTEN_MAX = 16  # addresses; a machine with more interfaces listens on 0.0.0.0
+PATH_MAX = 4096
+NODE_NAME = r"^[A-Za-z0-9_.-]{1,64}$"
+A_NODE_NAME = "a node's name: 1 to 64 of A-Z a-z 0-9 _ - ."
+
+_SIZE = re.compile(r"([0-9]{1,18}) ?(B|KiB|MiB|GiB)?\Z")
+_UNITS = {None: 1, "B": 1, "KiB": KIB, "MiB": MIB, "GiB": GIB}
+_ENDPOINT = re.compile(r"(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:\[\]]+)):(?P<port>[0-9]{1,5})\Z")
+_AN_ENDPOINT = "ADDRESS:PORT, such as 127.0.0.1:8085 or '[::1]:8085'"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An address to listen on. Port 0 lets the kernel choose."""
+
+    host: str  # an IPv4 or IPv6 address in numbers
+    port: int
+
+    @property
+    def is_loopback(self) -> bool:
+        return ipaddress.ip_address(self.host).is_loopback
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def endpoint(text: str) -> Endpoint:
+    """Names other than localhost are refused: what one resolves to can change under the node."""
+    match = _ENDPOINT.match(text)
+    if not match or int(match["port"]) > 65535:
+        raise wrong(found(text), _AN_ENDPOINT)
+    host = match["v6"] or match["host"]
+    if host == "localhost":
+        host = "127.0.0.1"
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError as error:
+        raise wrong(f"{found(text)}: {host!r} is not an IP address", _AN_ENDPOINT) from error
+    if (address.version == 6) != bool(match["v6"]):
+        raise wrong(found(text), _AN_ENDPOINT)
+    return Endpoint(host, int(match["port"]))
+
+
+def _endpoint(value: object) -> Endpoint:
+    if not isinstance(value, str):
+        raise wrong(found(value), _AN_ENDPOINT)
+    return endpoint(value)
+
+
+def _bytes(value: object) -> object:
+    """A number of bytes, or a text such as `16 MiB`."""
+    match = _SIZE.match(value) if isinstance(value, str) else None
+    return int(match[1]) * _UNITS[match[2]] if match else value
+
+
+def _show(size: int) -> str:
+    for unit, text in ((GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")):
+        if size % unit == 0:
+            return f"{size // unit} {text}"
+    return str(size)
+
+
+def _size(low: int, high: int) -> tuple[object, ...]:
+    words = f"bytes from {_show(low)} to {_show(high)}, as a number or with KiB, MiB or GiB"
+    schema = {"type": ["integer", "string"]}
+    return Field(ge=low, le=high), Expected(words), WithJsonSchema(schema)
+
+
+def _count(low: int, high: int) -> tuple[object, ...]:
+    return Field(ge=low, le=high), Expected(f"a whole number from {low} to {high}")
+
+
+class Limits(Section):
+    """Bounds of the dataplane; docs/protocol.md section 5 says what happens at each."""
+
+    payload_max: Annotated[int, BeforeValidator(_bytes), *_size(KIB, GIB)] = 16 * MIB
+    connections_max: Annotated[int, *_count(1, 1_000_000)] = 16_384
+    calls_max: Annotated[int, *_count(1, 1_048_576)] = 65_536
+    slow_client_ms: Annotated[int, *_count(100, 10 * MINUTE_MS)] = 10_000
+    memory_max: Annotated[int, BeforeValidator(_bytes), *_size(16 * MIB, 1024 * GIB)] = GIB
+
+
+class Logs(Section):
+    """The files of what workers write to stderr: how large one gets, how many a pool keeps."""
+
+    file_bytes_max: Annotated[int, BeforeValidator(_bytes), *_size(64 * KIB, 64 * GIB)] = 8 * MIB
+    files: Annotated[int, *_count(1, 100)] = 5
+
+
+_PathText = Annotated[Text, Field(min_length=1, max_length=PATH_MAX, pattern=r"^[^\x00]*$")]
+_Listen = Annotated[
+    tuple[Annotated[Endpoint, BeforeValidator(_endpoint)], ...],
+    BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
+    Field(strict=False, max_length=LISTEN_MAX),
+    Expected(f"a list of at most {LISTEN_MAX} addresses", item=_AN_ENDPOINT),
+]
+
+
+class NodeFile(Section):
+    """A whole configuration file. Paths are relative to it; None stands for "by default"."""
+
+    name: Annotated[Text | None, Field(pattern=NODE_NAME), Expected(A_NODE_NAME)] = None
+    listen: _Listen = (Endpoint("127.0.0.1", 8085),)
+    unix_socket: Annotated[_PathText | None, Expected("a path")] = None
+    token_file: Annotated[_PathText | None, Expected("a path")] = None
+    var_dir: Annotated[_PathText | None, Expected("a directory")] = None
+    flow_dir: Annotated[_PathText | None, Expected("a directory")] = None
+    log_dir: Annotated[_PathText | None, Expected("a directory")] = None
+    grace_ms: Annotated[int, *_count(0, 60 * MINUTE_MS)] = 10_000
+    limits: Annotated[Limits, Expected("a mapping")] = Limits()
+    logs: Annotated[Logs, Expected("a mapping")] = Logs()
+
+
+def keys() -> Iterator[tuple[str, ...]]:
+    """Every key that holds a value: ("name",), ..., ("limits", "payload_max"), ..."""
+    for name, field in NodeFile.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, Section):
+            yield from ((name, each) for each in inner.model_fields)
+        else:
+            yield (name,)
