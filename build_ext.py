@@ -65,7 +65,7 @@ EXTENSIONS = (
     Native("codec", "drop/_fast/codec.pyx", ()),
     Native("logger", "drop/_fast/logger.pyx", ("log*",)),
     Native("spawn", "drop/_fast/spawn.pyx", ("spawner", "program")),
-    Native("load", "drop/_fast/load.pyx", ("load*", "frame", "histogram")),
+    Native("load", "drop/_fast/load.pyx", ("load*", "histogram")),
     Native("_linux", "drop/_fast/linux_build.py", ()),
 )
 
@@ -132,7 +132,7 @@ class Step:
             return
         (ROOT / self.output).parent.mkdir(parents=True, exist_ok=True)
         record.unlink(missing_ok=True)
-        print(shlex.join(self.command), flush=True)
+        print(f"{shlex.join(self.command)}\n", end="", flush=True)  # in one piece, from any thread
         try:
             status = subprocess.run(self.command, cwd=ROOT).returncode
         except OSError as error:

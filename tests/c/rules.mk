@@ -11,13 +11,17 @@ ASAN_OPTIONS := abort_on_error=1:detect_stack_use_after_return=1
 C_NOUNS := $(patsubst c_src/%.c,%,$(wildcard c_src/*.c))
 C_TESTS := $(patsubst tests/c/%.c,%,$(wildcard tests/c/test_*.c))
 
+# All of them run, also behind one that fails.
+c_run = failed=0; for test in $(1); do \
+	printf '%s: ' $$test; $(2) $$test || failed=1; done; exit $$failed
+
 c-test: $(C_TESTS:%=build/asan/%)
-	@for test in $^; do printf '%s: ' $$test; ASAN_OPTIONS=$(ASAN_OPTIONS) $$test; done
+	@export ASAN_OPTIONS=$(ASAN_OPTIONS); $(call c_run,$^)
 
 # ThreadSanitizer of older compilers does not know the address layout of newer kernels; without
 # randomisation the layout is the one it knows.
 tsan: $(C_TESTS:%=build/tsan/%)
-	@for test in $^; do printf '%s: ' $$test; setarch -R $$test; done
+	@$(call c_run,$^,setarch -R)
 
 define c_rules
 build/$(1)/src/%.o: c_src/%.c tests/c/rules.mk

@@ -40,6 +40,12 @@ static struct driver driver;
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
 void __sanitizer_set_death_callback(void (*callback)(void));
+const char *__asan_default_options(void);
+
+/* An assert that fails is a finding like any other; AddressSanitizer leaves it alone unasked. */
+const char *__asan_default_options(void) {
+    return "handle_abort=1";
+}
 
 static uint64_t next_random(void) {
     driver.random ^= driver.random << 13;
