@@ -1,0 +1,2 @@
+# Greets whoever a message names.
+{ print "Hello, " $0 ", from awk"; fflush() }
