@@ -25,8 +25,8 @@ class Policy:
     """Where its stderr goes; for people."""
     workers: int = 1
     restart: Restart = Restart.ALWAYS
-    grace_seconds: float = 10.0
-    """For the answers that are owed when the pool stops."""
+    drain_seconds: float = 10.0
+    """For the answers that one worker owes when it is replaced or no longer wanted."""
     close_seconds: float = 2.0
     """From end of file on stdin to SIGTERM: a function may want to write its last results."""
     term_seconds: float = 2.0
@@ -60,6 +60,8 @@ class Update:
 @dataclass(frozen=True, slots=True)
 class Stop:
     """Finish what was accepted, within the grace."""
+
+    grace_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +202,7 @@ class Report:
     event: str
     text: str
     slot: int | None = None
+    pid: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ or none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from drop.workers import events as ev
@@ -71,6 +71,7 @@ class Supervision:
         self.refusal: str | None = None
         self._random = random
         self._now = 0.0
+        self._grace_seconds = 0.0
         self._actions: list[ev.Action] = []
 
     def handle(self, event: ev.Input, now: float) -> list[ev.Action]:
@@ -81,6 +82,7 @@ class Supervision:
             case ev.Start():
                 self._pool_step(PoolEvent.START)
             case ev.Stop():
+                self._grace_seconds = event.grace_seconds
                 self._pool_step(PoolEvent.STOP)
             case ev.Kill():
                 self._pool_step(PoolEvent.KILL)
@@ -112,7 +114,7 @@ class Supervision:
             case None:
                 pass
             case PoolAction.DRAIN:
-                self._do(ev.DrainPool(), ev.SetTimer("pool", self.policy.grace_seconds))
+                self._do(ev.DrainPool(), ev.SetTimer("pool", self._grace_seconds))
             case PoolAction.FINISH:
                 self._do(ev.PoolStopped())
             case order:
@@ -241,7 +243,7 @@ class Supervision:
             case SlotAction.SIGNAL_TERM | SlotAction.SIGNAL_KILL:
                 self._do(ev.Signal(number, kill=action is SlotAction.SIGNAL_KILL))
             case SlotAction.TIMER_GRACE:
-                self._do(ev.SetTimer(number, policy.grace_seconds))
+                self._do(ev.SetTimer(number, policy.drain_seconds))
             case SlotAction.TIMER_CLOSE:
                 self._do(ev.SetTimer(number, policy.close_seconds))
             case SlotAction.TIMER_TERM:
@@ -315,10 +317,8 @@ class Supervision:
                 pass
 
     def _order(self, state: SlotState, event: SlotEvent, *, most: int | None = None) -> None:
-        chosen: Iterable[Slot] = [slot for slot in self.slots.values() if slot.state is state][
-            :most
-        ]
-        for slot in chosen:
+        chosen = [slot for slot in self.slots.values() if slot.state is state]
+        for slot in chosen[:most]:
             self._slot_step(slot, event)
 
     # --- words ---
@@ -333,7 +333,8 @@ class Supervision:
         event = "worker_ended" if slot.pid else "spawn_failed"
         counts = f"answered {slot.answered}, unanswered {slot.unanswered}" if slot.pid else ""
         text = "; ".join(filter(None, (self._end_text(slot), counts)))
-        self._do(ev.Report(level, event, f"{self.policy.command}: {text}", slot.number))
+        text = f"{self.policy.command}: {text}"
+        self._do(ev.Report(level, event, text, slot.number, slot.pid or None))
 
     def _do(self, *actions: ev.Action) -> None:
         self._actions.extend(actions)

@@ -87,7 +87,7 @@ def test_a_pool_needs_a_worker() -> None:
 
 
 def test_a_pool_that_was_never_started_stops_at_once() -> None:
-    assert pool().handle(ev.Stop(), 0.0) == [ev.PoolStopped()]
+    assert pool().handle(ev.Stop(10.0), 0.0) == [ev.PoolStopped()]
 
 
 def test_a_missing_command_is_refused_at_once_with_its_errno() -> None:
@@ -300,7 +300,7 @@ def test_an_idle_worker_that_is_killed_from_outside_does_not_count() -> None:
 
 def test_a_stop_goes_from_mild_to_hard() -> None:
     it = running()
-    assert it.handle(ev.Stop(), 0.0) == [ev.DrainPool(), ev.SetTimer("pool", 10.0)]
+    assert it.handle(ev.Stop(10.0), 0.0) == [ev.DrainPool(), ev.SetTimer("pool", 10.0)]
     assert it.handle(ev.PoolDrained(), 1.0) == [
         ev.CancelTimer("pool"),
         ev.CancelTimer("breaker"),
@@ -319,7 +319,7 @@ def test_a_stop_goes_from_mild_to_hard() -> None:
 
 def test_the_grace_ends() -> None:
     it = running()
-    it.handle(ev.Stop(), 0.0)
+    it.handle(ev.Stop(10.0), 0.0)
     assert it.handle(ev.PoolTimer(), 10.0)[2:] == [
         ev.RemoveWorker(0, drain=False),
         ev.Signal(0, kill=False),
@@ -338,21 +338,21 @@ def test_a_kill_does_not_wait() -> None:
 
 def test_a_kill_while_it_drains_does_not_wait_either() -> None:
     it = running()
-    it.handle(ev.Stop(), 0.0)
+    it.handle(ev.Stop(10.0), 0.0)
     assert ev.Signal(0, kill=True) in it.handle(ev.Kill(), 0.0)
 
 
 def test_a_worker_that_dies_while_the_pool_drains_is_replaced() -> None:
     """Messages that were accepted still wait in the mailbox."""
     it = running()
-    it.handle(ev.Stop(), 0.0)
+    it.handle(ev.Stop(10.0), 0.0)
     assert without_reports(end(it, 0.1, answered=1)) == [ev.SetTimer(0, 0.1)]
 
 
 def test_a_stopped_pool_never_spawns_what_was_queued() -> None:
     it = pool()
     it.handle(ev.Start(), 0.0)
-    it.handle(ev.Stop(), 0.0)
+    it.handle(ev.Stop(10.0), 0.0)
     actions = it.handle(ev.PoolDrained(), 0.0)
     assert actions[2:] == [ev.CancelSpawn(0), ev.PoolStopped()]
 
@@ -363,7 +363,7 @@ def test_what_the_reactor_says_late_changes_nothing() -> None:
     assert it.handle(gone(reason="removed"), 0.0) == []
     it.handle(exited(), 0.0)
     assert it.state is PoolState.STOPPED
-    for event in (gone(), ev.Drained(0), ev.PoolDrained(), ev.Stop(), ev.Kill()):
+    for event in (gone(), ev.Drained(0), ev.PoolDrained(), ev.Stop(10.0), ev.Kill()):
         assert it.handle(event, 0.0) == []
 
 
@@ -441,7 +441,7 @@ def test_an_update_starts_what_had_ended_for_good() -> None:
 
 def test_an_update_of_a_pool_that_stops_changes_nothing() -> None:
     it = running()
-    it.handle(ev.Stop(), 0.0)
+    it.handle(ev.Stop(10.0), 0.0)
     assert update(it, 5, replace=True) == []
 
 
@@ -563,7 +563,7 @@ def test_whatever_happens_a_pool_lives_until_stopped_and_then_stops(seed: int) -
         world.tell(ev.Update(policy, replace=world.dice.random() < 0.5))
     assert not world.stopped
     assert world.queued or world.processes or world.pipes or world.timers  # never stuck
-    world.tell(ev.Stop() if world.dice.random() < 0.8 else ev.Kill())
+    world.tell(ev.Stop(10.0) if world.dice.random() < 0.8 else ev.Kill())
     world.clock.advance(120.0)
     assert world.stopped
     assert not world.timers

@@ -1,0 +1,112 @@
+"""Listening sockets, and errors that say who asked for an address and how to change it."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from drop.errors import ConfigurationError
+
+BACKLOG = 4096
+"""Connections that the kernel keeps until we accept them; it takes net.core.somaxconn if less."""
+
+_HINTS = {
+    errno.EADDRINUSE: "is in use by another process",
+    errno.EADDRNOTAVAIL: "is not an address of this machine",
+    errno.EACCES: "needs more rights (ports below 1024 do)",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Where an address comes from: a line of the configuration, an option, or the default."""
+
+    origin: str
+    change: str
+    """How to choose another."""
+
+
+def tcp_listener(host: str, port: int, asked: Asked) -> socket.socket:
+    """A bound, listening, non-blocking TCP socket. Raises ConfigurationError."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICSERV
+        )[0]
+    except OSError as error:
+        raise _refused(f"{host}:{port}", f"cannot be resolved: {error}", asked) from error
+    listener = socket.socket(family, kind, protocol)
+    try:
+        # Without it a restarted node would wait for the connections of the old one to time out.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+        listener.setblocking(False)
+    except OSError as error:
+        listener.close()
+        where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        raise _refused(where, _reason(error), asked) from error
+    return listener
+
+
+def unix_listener(path: Path, asked: Asked) -> socket.socket:
+    """A socket file that only this user can connect to. Raises ConfigurationError.
+
+    A file that a dead node left behind is replaced; one that still answers is not.
+    """
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _remove_stale(path, asked)
+        # Bound with no rights for others from its first moment: chmod alone would leave a gap.
+        before = os.umask(0o177)
+        try:
+            listener.bind(str(path))
+        finally:
+            os.umask(before)
+        listener.listen(BACKLOG)
+        listener.setblocking(False)
+    except OSError as error:
+        listener.close()
+        raise _refused(str(path), _reason(error), asked) from error
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def _remove_stale(path: Path, asked: Asked) -> None:
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise _refused(str(path), "exists and is not a socket", asked)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
+            return
+        except FileNotFoundError:
+            return
+    raise _refused(str(path), "is in use by another node", asked)
+
+
+def _reason(error: OSError) -> str:
+    name = errno.errorcode.get(error.errno or 0, "error")
+    return f"{_HINTS.get(error.errno or 0, error.strerror or str(error))} ({name})"
+
+
+def _refused(where: str, reason: str, asked: Asked) -> ConfigurationError:
+    return ConfigurationError(
+        f"cannot listen on {where}: it {reason}", file=asked.origin, expected=asked.change
+    )

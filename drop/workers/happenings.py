@@ -1,0 +1,120 @@
+"""What the dataplane reports, handed to who waits for it.
+
+The loop watches one descriptor; while messages flow and nothing happens, nothing runs here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from drop.workers.dataplane import Dataplane
+
+
+class PoolListener(Protocol):
+    def worker_gone(self, worker: int, reason: str, unanswered: int, answered: int) -> None: ...
+
+    def worker_drained(self, worker: int) -> None: ...
+
+    def pool_drained(self) -> None: ...
+
+
+class Kinds(Protocol):
+    """The constants of `drop._fast.reactor`."""
+
+    WORKER_GONE: int
+    WORKER_DRAINED: int
+    POOL_DRAINED: int
+    DRAINED: int
+    MESSAGE: int
+    PUBLISHED: int
+    STATISTICS: int
+
+
+MessageHandler = Callable[[int, bytes], None]
+"""Gets (token, payload); answers by `Dataplane.answer`."""
+
+
+class Happenings:
+    def __init__(
+        self, dataplane: Dataplane, kinds: Kinds, on_error: Callable[[str, Exception], None]
+    ) -> None:
+        self._dataplane = dataplane
+        self._on_error = on_error
+        self._pools: dict[int, PoolListener] = {}
+        self._messages: dict[int, MessageHandler] = {}
+        self._replies: dict[int, asyncio.Future[Any]] = {}
+        self.drained = asyncio.Event()
+        self._handlers: dict[int, Callable[..., None]] = {
+            kinds.WORKER_GONE: self._worker_gone,
+            kinds.WORKER_DRAINED: self._worker_drained,
+            kinds.POOL_DRAINED: self._pool_drained,
+            kinds.DRAINED: self.drained.set,
+            kinds.MESSAGE: self._message,
+            kinds.PUBLISHED: self._published,
+            kinds.STATISTICS: self._reply,
+        }
+
+    def start(self) -> None:
+        asyncio.get_running_loop().add_reader(self._dataplane.happening_fd, self._read)
+
+    def stop(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._dataplane.happening_fd)
+        for future in self._replies.values():
+            future.cancel()
+
+    def listen(self, pool: int, listener: PoolListener) -> None:
+        self._pools[pool] = listener
+
+    def unlisten(self, pool: int) -> None:
+        self._pools.pop(pool, None)
+
+    def on_message(self, pool: int, handler: MessageHandler) -> None:
+        """For a pool of kind `control`."""
+        self._messages[pool] = handler
+
+    async def statistics(self) -> bytes:
+        """The node's statistics as JSON."""
+        return bytes(await self._wait(self._dataplane.statistics()))
+
+    async def _wait(self, request: int) -> Any:
+        future = self._replies[request] = asyncio.get_running_loop().create_future()
+        try:
+            return await future
+        finally:
+            self._replies.pop(request, None)
+
+    def _read(self) -> None:
+        for kind, *rest in self._dataplane.happenings():
+            try:
+                self._handlers[kind](*rest)
+            except Exception as error:  # a mistake of ours about one must not lose the others
+                self._on_error(f"happening {kind} {rest!r:.200}", error)
+
+    # A pool that is not known (any more) has been removed by us: its last news are no news.
+
+    def _worker_gone(
+        self, pool: int, worker: int, reason: str, unanswered: int, answered: int
+    ) -> None:
+        if listener := self._pools.get(pool):
+            listener.worker_gone(worker, reason, unanswered, answered)
+
+    def _worker_drained(self, pool: int, worker: int) -> None:
+        if listener := self._pools.get(pool):
+            listener.worker_drained(worker)
+
+    def _pool_drained(self, pool: int) -> None:
+        if listener := self._pools.get(pool):
+            listener.pool_drained()
+
+    def _message(self, pool: int, token: int, payload: bytes) -> None:
+        self._messages[pool](token, payload)
+
+    def _published(self, request: int, accepted: int, refused: int) -> None:
+        self._reply(request, (accepted, refused))
+
+    def _reply(self, request: int, result: object) -> None:
+        future = self._replies.get(request)
+        if future is not None and not future.done():
+            future.set_result(result)
