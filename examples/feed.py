@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 
 from drop.client import AsyncClient, Subscription
 from drop.errors import DropError
@@ -13,12 +14,13 @@ TIMEOUT_S = 60.0  # for what is still inside the flow when everything has been s
 class End:
     """The last pool of a branch: how much it has answered, and its result so far.
 
-    Every answer there begins `NAME=COUNT`, the number of flights it is about. Its pool may have
+    Every answer there begins with `prefix` and the number of flights it is about. Its pool may have
     several workers, which promise no order, so the latest result is the one with the largest count.
     """
 
-    def __init__(self, pool: str) -> None:
+    def __init__(self, pool: str, prefix: bytes) -> None:
         self.pool = pool
+        self.prefix = prefix
         self.answers = 0
         self.flights = 0
         self.latest = ""
@@ -27,7 +29,7 @@ class End:
     async def follow(self, subscription: Subscription) -> None:
         async for answer in subscription:
             self.answers += 1
-            flights = int(answer.partition(b"=")[2].split(None, 1)[0])
+            flights = int(answer.removeprefix(self.prefix).split(None, 1)[0])
             if flights > self.flights:
                 self.flights, self.latest = flights, answer.decode()
             self._progress.set()
@@ -46,19 +48,17 @@ class Feed:
         self.flown = 0
         self.flown_from_jfk = 0
         self.cancelled = 0
-        self.carriers = End("carrier_report")
-        self.hours = End("hour_report")
-        self.cancellations = End("cancelled")
+        self.carriers = End("carrier_report", b"flights=")
+        self.hours = End("hour_report", b"flights=")
+        self.cancellations = End("cancelled", b"cancelled=")
 
     async def run(self, progress: Callable[[], None] = lambda: None) -> None:
         """Returns when every record has come out wherever it must; `progress` is called often."""
-        ends = (self.carriers, self.hours, self.cancellations)
-        subscriptions = [await self.client.subscribe(end.pool, wait=True) for end in ends]
-        async with asyncio.TaskGroup() as group:
-            followers = [
-                group.create_task(end.follow(subscription))
-                for end, subscription in zip(ends, subscriptions, strict=True)
-            ]
+        async with asyncio.TaskGroup() as group, AsyncExitStack() as subscriptions:
+            for end in (self.carriers, self.hours, self.cancellations):
+                subscription = self.client.subscribe(end.pool, end.prefix, wait=True)
+                await subscriptions.enter_async_context(subscription)
+                group.create_task(end.follow(subscription))  # until the subscription is closed
             for start in range(0, len(self.records), BATCH):
                 await self._send(self.records[start : start + BATCH])
                 progress()
@@ -66,9 +66,6 @@ class Feed:
                 await self.carriers.reached(self.flown)
                 await self.hours.reached(self.flown_from_jfk)
                 await self.cancellations.reached(self.cancelled)
-            for follower in followers:
-                follower.cancel()
-        progress()
 
     async def _send(self, records: Sequence[bytes]) -> None:
         """Calls `parse`; its answers also tell how many messages each end is going to see."""
@@ -83,5 +80,7 @@ class Feed:
 
     @property
     def function_runs(self) -> int:
-        """Messages that functions have answered: the seven pools of the flow added up."""
-        return self.sent + 3 * self.flown + 2 * self.flown_from_jfk + self.cancelled
+        """Messages that functions have answered, the seven pools of the flow added up."""
+        flown = 3 * self.carriers.answers  # grade, by_carrier, carrier_report
+        flown_from_jfk = 2 * self.hours.answers  # by_hour, hour_report
+        return self.sent + flown + flown_from_jfk + self.cancellations.answers

@@ -58,7 +58,7 @@ class Node:
         """Returns when the node says that it is ready. Raises NodeFailed."""
         self.directory.mkdir(parents=True, exist_ok=True)
         ready, ready_of_node = os.pipe()
-        arguments = ["run", "--var-dir", self.directory, "--flow", flow]
+        arguments: list[str | Path] = ["run", "--var-dir", self.directory, "--flow", flow]
         with self.log.open("wb") as log:
             process = subprocess.Popen(
                 [command("drop-node"), *arguments, "--ready-fd", str(ready_of_node)],

@@ -2,8 +2,8 @@
 // `flights=26398 | 36.1% late  1442/3996  ExpressJet Airlines Inc. | ...`
 // It keeps nothing between messages, so it may have any number of workers.
 
-const fs = require('node:fs');
-const path = require('node:path');
+const fs = require('fs');
+const path = require('path');
 
 const airlines = path.join(__dirname, '..', 'data', 'airlines.csv');
 const names = new Map(
@@ -14,7 +14,7 @@ function report(totals) {
   const [flights, ...carriers] = totals.split(' ');
   const rows = carriers.map((carrier) => {
     const [code, late, all] = carrier.split(/[=/]/);
-    return { name: names.get(code) ?? code, late, all, share: late / all };
+    return { name: names.get(code) || code, late, all, share: late / all };
   });
   rows.sort((a, b) => b.share - a.share || b.all - a.all);
   const cells = rows.map(
