@@ -6,6 +6,7 @@ as they come, compares the result with `expected.py`, and leaves the node runnin
 
 import argparse
 import asyncio
+import io
 import os
 import shutil
 import sys
@@ -63,6 +64,8 @@ class Display:
 
 def main() -> int:
     options = arguments()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # the bars, where the terminal is not UTF-8
     toolchain.main()
     node = Node(options.var_dir)
     try:
@@ -75,6 +78,9 @@ def main() -> int:
     except ExceptionGroup as group:  # of the tasks that watch the flow
         print(f"examples: the flow failed: {group.exceptions}; see {node.log}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print(f"\nexamples: interrupted; the node goes on (process {node.pid()})", file=sys.stderr)
+        return 130
     same = show(feed, time.monotonic() - started)
     invite(node)
     return 0 if same else 1
