@@ -45,6 +45,7 @@ FAST_IMPORTERS = (
     "drop/node.py",
     "drop/workers/logs.py",
     "drop/workers/process.py",
+    "drop/host/linux.py",
     "drop/cli/bench.py",
 )
 PURE = ("drop/flow/spec.py", "drop/flow/plan.py", "drop/workers/supervision.py")
