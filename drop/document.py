@@ -21,12 +21,10 @@ from typing import NoReturn
 import yaml
 
 from drop.errors import ConfigurationError
-from drop.problems import ConfigurationErrors, Mark, Path, Source
+from drop.problems import Mark, Path, Source
 
 FILE_BYTES_MAX = 1 << 20  # ten times a flow of 1 000 functions
-NODES_MAX = (
-    200_000  # values after the expansion of aliases; a file of 1 MiB without them stays below
-)
+NODES_MAX = 100_000  # values, aliases expanded; 4 096 functions of 20 values fit
 DEPTH_MAX = 32  # levels of nesting; a flow file needs 5
 DIGITS_MAX = 30  # a longer number is no number that any key takes
 
@@ -72,7 +70,7 @@ class _Node:
 
 
 def read(file: str | os.PathLike[str]) -> Document:
-    """Read and parse a file; raises ConfigurationError (ConfigurationErrors for several faults)."""
+    """Read and parse a file; raises ConfigurationError if there is nothing to go on with."""
     name = os.fspath(file)
     return parse(_read_bytes(name), name)
 
@@ -99,7 +97,10 @@ def _read_bytes(file: str) -> bytes:
 
 
 def parse(data: bytes, file: str) -> Document:
-    """Parse the bytes of a file; `file` is only the name for messages."""
+    """Parse the bytes of a file; `file` is only the name for messages.
+
+    Keys that stand twice do not stop it: the first one counts, and the source has the faults.
+    """
     text = _decode(data, file)
     builder = _Builder(file, text)
     try:
@@ -108,12 +109,10 @@ def parse(data: bytes, file: str) -> Document:
         raise _syntax_error(error, file, text) from error
     except yaml.YAMLError as error:
         raise ConfigurationError(f"not valid YAML: {error}", file=file) from error
-    if builder.errors:
-        raise ConfigurationErrors(builder.errors)
     keys: dict[Path, Mark] = {}
     values: dict[Path, Mark] = {}
     value = _expand(root, (), keys, values)
-    return Document(value, Source(file, keys, values))
+    return Document(value, Source(file, keys, values, tuple(builder.errors)))
 
 
 def _decode(data: bytes, file: str) -> str:

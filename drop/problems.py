@@ -16,6 +16,7 @@ Path = tuple[str | int, ...]
 """The way to a value inside a document: ("func", 0, "cmd")."""
 
 FOUND_TEXT_MAX = 60  # characters of a wrong value that a message repeats
+SHOWN_MAX = 100  # faults that are printed; a file that has more is not a file of this kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +29,16 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where the keys and values of one document stand in its file."""
+    """Where the keys and values of one document stand in its file.
+
+    `faults` are those of the text itself that left values to go on with, so that they are reported
+    together with what is wrong with the values.
+    """
 
     file: str
     keys: Mapping[Path, Mark]
     values: Mapping[Path, Mark]
+    faults: tuple[ConfigurationError, ...] = ()
 
     def mark(self, path: Path, *, at_key: bool = False) -> Mark:
         """The place of a value (or of its key); the nearest enclosing one if it has none."""
@@ -64,7 +70,8 @@ class Source:
 class ConfigurationErrors(ConfigurationError):
     """Every fault that was found, in the order of the text; its own fields are the first one's.
 
-    A `ConfigurationError`, so that who handles one handles many; `str()` has a line for each.
+    A `ConfigurationError`, so that who handles one handles many; `str()` has a line for each of
+    the first `SHOWN_MAX`.
     """
 
     def __init__(self, errors: Iterable[ConfigurationError]) -> None:
@@ -80,7 +87,9 @@ class ConfigurationErrors(ConfigurationError):
         )
 
     def __str__(self) -> str:
-        return "\n".join(str(error) for error in self.errors)
+        lines = [str(error) for error in self.errors[:SHOWN_MAX]]
+        more = len(self.errors) - len(lines)
+        return "\n".join([*lines, f"{self.file}: {more} more faults"] if more else lines)
 
 
 def _place(error: ConfigurationError) -> tuple[str, int, int]:

@@ -78,12 +78,12 @@ def wrong(message: str, expected: str) -> PydanticCustomError:
 def collect(
     model: type[SectionT], value: object, source: Source
 ) -> tuple[SectionT | None, list[ConfigurationError]]:
-    """The checked model, or None and every fault."""
+    """The checked model (None if it is wrong), and every fault of the values and of their text."""
     try:
-        return model.model_validate(value), []
+        return model.model_validate(value), [*source.faults]
     except ValidationError as error:
-        details = error.errors(include_url=False)
-        return None, [_translate(model, source, each) for each in details if not _echo(each)]
+        details = [each for each in error.errors(include_url=False) if not _echo(each)]
+        return None, [*source.faults, *(_translate(model, source, each) for each in details)]
 
 
 def _echo(error: ErrorDetails) -> bool:
