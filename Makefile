@@ -25,7 +25,7 @@ help:
 	@echo 'make test    check, C tests, a short fuzz run, then all Python tests'
 	@echo 'make check   ruff and mypy'
 	@echo 'make debug   the Python tests against a debug build (asserts, leak counters)'
-	@echo 'make asan    the C and system tests under AddressSanitizer and UBSan'
+	@echo 'make asan    the C tests and the Python tests under AddressSanitizer and UBSan'
 	@echo 'make tsan    the C tests under ThreadSanitizer'
 	@echo 'make fuzz    every fuzz target for FUZZ_SECONDS ($(FUZZ_SECONDS))'
 	@echo 'make bench   figures beside the roofline'
@@ -72,11 +72,13 @@ check: setup
 
 # An extension tree of its own comes first on PYTHONPATH, see build_ext.py.
 debug: build/debug/.built
-	PYTHONPATH=build/debug/site $(BIN)/pytest
+	PYTHONPATH=$(CURDIR)/build/debug/site $(BIN)/pytest
 
+# Leaks are the leak counters' matter: the interpreter itself frees little at its end.
 asan: build/sanitize/.built c-test
-	PYTHONPATH=build/sanitize/site PYTHONMALLOC=malloc ASAN_OPTIONS=$(ASAN_OPTIONS):detect_leaks=0 \
-	  LD_PRELOAD=$$($(CC) -print-file-name=libasan.so) $(BIN)/pytest -m 'not big' tests/system
+	PYTHONPATH=$(CURDIR)/build/sanitize/site PYTHONMALLOC=malloc \
+	  ASAN_OPTIONS=$(ASAN_OPTIONS):detect_leaks=0 \
+	  LD_PRELOAD=$$($(CC) -print-file-name=libasan.so) $(BIN)/pytest -m 'not big'
 
 include tests/c/rules.mk
 include tests/fuzz/rules.mk
