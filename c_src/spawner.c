@@ -1,0 +1,259 @@
+#define _GNU_SOURCE
+#include "spawner.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "program.h"
+
+#ifndef CLONE_PIDFD
+#define CLONE_PIDFD 0x00001000
+#endif
+#ifndef SYS_close_range
+#define SYS_close_range 436
+#endif
+
+/* bytes of the child's stack: some frames of small functions; the page below it is a guard */
+#define CHILD_STACK (64u << 10)
+#define GUARD 4096u
+#define SIGNAL_MAX 64
+
+/* Child code runs in the parent's memory on a stack that the sanitizer has never heard of. */
+#define IN_CHILD __attribute__((no_sanitize("address"), noinline))
+
+struct child {
+    const struct drop_spawn_request *request;
+    const char *program;
+    pid_t parent;
+    enum drop_spawn_step step; /* written by the child */
+    int error;
+};
+
+/* A signal that arrived with a handler of the parent's in place would run that handler in the
+ * shared memory, so all are blocked until the handlers are gone. execve resets handlers by itself,
+ * but leaves ignored signals ignored, and a worker that ignores SIGPIPE (as Python does) never
+ * notices that nobody reads it. */
+IN_CHILD static void reset_signals(void)
+{
+    struct sigaction by_default = {.sa_handler = SIG_DFL};
+    for (int number = 1; number <= SIGNAL_MAX; number++)
+        sigaction(number, &by_default, NULL); /* fails for KILL, STOP and the C library's own */
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* A source below 3 moves out of the way first: it may be the place where another one goes. */
+IN_CHILD static int connect_streams(const int *stream)
+{
+    int source[3];
+    for (int i = 0; i < 3; i++) {
+        source[i] = stream[i];
+        if (source[i] >= 0 && source[i] < 3)
+            source[i] = fcntl(source[i], F_DUPFD_CLOEXEC, 3);
+    }
+    for (int i = 0; i < 3; i++)
+        if (dup2(source[i], i) < 0)
+            return -1;
+    return 0;
+}
+
+/* Kernels before 5.9 have no close_range; there the numbers up to the limit are closed one by one.
+ */
+IN_CHILD static void close_the_rest(void)
+{
+    if (syscall(SYS_close_range, 3u, ~0u, 0u) == 0)
+        return;
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > INT_MAX)
+        limit.rlim_cur = INT_MAX;
+    for (int descriptor = 3; descriptor < (int)limit.rlim_cur; descriptor++)
+        close(descriptor);
+}
+
+/* Raw calls: the C library's setuid makes every thread of the process change its user, and here
+ * "the process" is, as far as its memory tells, the parent.
+ *
+ * A process of another user that shares the node's memory looks like a gift to everything else of
+ * that user, which may attach to it as a debugger. It may not: a change of the effective user makes
+ * the memory undumpable, and that also forbids attaching. See drop_spawn() for what this does to
+ * the parent. */
+IN_CHILD static enum drop_spawn_step change_user(uid_t uid, gid_t gid)
+{
+    size_t count = gid == DROP_SPAWN_UNCHANGED ? 0 : 1;
+    if (uid == DROP_SPAWN_UNCHANGED && count == 0)
+        return DROP_SPAWN_NONE;
+    if (syscall(SYS_setgroups, count, &gid) != 0)
+        return DROP_SPAWN_GROUPS;
+    if (count && syscall(SYS_setresgid, gid, gid, gid) != 0)
+        return DROP_SPAWN_GROUP;
+    if (uid != DROP_SPAWN_UNCHANGED && syscall(SYS_setresuid, uid, uid, uid) != 0)
+        return DROP_SPAWN_USER;
+    return DROP_SPAWN_NONE;
+}
+
+/* Behind the change of user, which would clear it. A parent that died before this call sends
+ * nothing any more, hence the look at who the parent is now. */
+IN_CHILD static int die_with_parent(pid_t parent)
+{
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0)
+        return -1;
+    if (getppid() == parent)
+        return 0;
+    errno = ESRCH;
+    return -1;
+}
+
+/* Returns only when a step fails; says which one. The directory is entered as the worker's user, so
+ * that one it may not enter is an error here and not a riddle later. */
+IN_CHILD static enum drop_spawn_step become(const struct child *child)
+{
+    const struct drop_spawn_request *request = child->request;
+    reset_signals();
+    if (setsid() < 0)
+        return DROP_SPAWN_SESSION;
+    if (connect_streams(request->stream) != 0)
+        return DROP_SPAWN_STREAMS;
+    close_the_rest();
+    enum drop_spawn_step failed = change_user(request->uid, request->gid);
+    if (failed)
+        return failed;
+    if (request->directory && chdir(request->directory) != 0)
+        return DROP_SPAWN_DIRECTORY;
+    if (die_with_parent(child->parent) != 0)
+        return DROP_SPAWN_PARENT;
+    execve(child->program, request->argv, request->environment);
+    return DROP_SPAWN_EXECUTE;
+}
+
+/* Returning ends the child with _exit(2) semantics: clone(3) does not run what atexit registered.
+ */
+IN_CHILD static int child_main(void *argument)
+{
+    struct child *child = argument;
+    child->step = become(child);
+    child->error = errno;
+    return 127;
+}
+
+static void reap(pid_t pid)
+{
+    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+}
+
+/* Clones with all signals blocked; fills in the result. */
+static void run_child(struct child *child, char *stack, struct drop_spawn_result *result)
+{
+    int flags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD;
+    result->pid = clone(child_main, stack + GUARD + CHILD_STACK, flags, child, &result->pidfd);
+    if (result->pid < 0) {
+        child->step = DROP_SPAWN_CLONE;
+        child->error = errno;
+        return;
+    }
+    if (child->error == 0 && result->pidfd < 0) {
+        /* An older kernel ignores flags that it does not know. */
+        kill(result->pid, SIGKILL);
+        child->step = DROP_SPAWN_CLONE;
+        child->error = ENOSYS;
+    }
+    if (child->error) {
+        reap(result->pid);
+        if (result->pidfd >= 0)
+            close(result->pidfd);
+        result->pid = -1;
+        result->pidfd = -1;
+    }
+}
+
+/* A child that changes its user makes the memory it borrowed undumpable: the node would leave no
+ * core behind when it crashes, and /proc would show its files as root's. By the time clone returns,
+ * the child has its own memory. */
+static void keep_dumpable(int before)
+{
+    if (before == 1 && prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 1)
+        prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+}
+
+static void spawn_found(struct child *child, struct drop_spawn_result *result)
+{
+    char *stack = mmap(NULL, GUARD + CHILD_STACK, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);
+    if (stack == MAP_FAILED || mprotect(stack, GUARD, PROT_NONE) != 0) {
+        child->step = DROP_SPAWN_CLONE;
+        child->error = errno;
+    } else {
+        int dumpable = prctl(PR_GET_DUMPABLE, 0, 0, 0, 0);
+        sigset_t all, before;
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &before);
+        run_child(child, stack, result);
+        keep_dumpable(dumpable);
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+    }
+    if (stack != MAP_FAILED)
+        munmap(stack, GUARD + CHILD_STACK);
+}
+
+/* Finds the program as the child would, from the directory that the child will be in. */
+static void find(struct child *child, char *found, size_t size)
+{
+    const struct drop_spawn_request *request = child->request;
+    int directory = AT_FDCWD;
+    if (request->directory) {
+        directory = open(request->directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (directory < 0) {
+            child->step = DROP_SPAWN_DIRECTORY;
+            child->error = errno;
+            return;
+        }
+    }
+    child->error = drop_program_find(request->argv[0], drop_program_path(request->environment),
+                                     directory, found, size);
+    if (child->error)
+        child->step = DROP_SPAWN_FIND;
+    if (directory != AT_FDCWD)
+        close(directory);
+}
+
+int drop_spawn(const struct drop_spawn_request *request, struct drop_spawn_result *result)
+{
+    char program[PATH_MAX];
+    struct child child = {.request = request, .program = program, .parent = getpid()};
+    *result = (struct drop_spawn_result){.pid = -1, .pidfd = -1};
+    find(&child, program, sizeof program);
+    if (!child.error)
+        spawn_found(&child, result);
+    result->step = child.step;
+    result->error = child.error;
+    return child.error;
+}
+
+const char *drop_spawn_step_text(enum drop_spawn_step step)
+{
+    switch (step) {
+    case DROP_SPAWN_NONE: return "nothing failed";
+    case DROP_SPAWN_FIND: return "cannot find the program in PATH";
+    case DROP_SPAWN_CLONE: return "cannot create a process";
+    case DROP_SPAWN_SESSION: return "cannot open a session";
+    case DROP_SPAWN_STREAMS: return "cannot connect stdin, stdout and stderr";
+    case DROP_SPAWN_GROUPS: return "cannot give up supplementary groups";
+    case DROP_SPAWN_GROUP: return "cannot change the group";
+    case DROP_SPAWN_USER: return "cannot change the user";
+    case DROP_SPAWN_DIRECTORY: return "cannot enter the directory";
+    case DROP_SPAWN_PARENT: return "cannot tie the process to its parent";
+    case DROP_SPAWN_EXECUTE: return "cannot execute";
+    }
+    return "unknown step";
+}
