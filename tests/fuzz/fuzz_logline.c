@@ -1,0 +1,50 @@
+/* Cuts any bytes into lines, fed in two parts: every byte comes out once, within the limits, and a
+ * formatted line has one newline, at its end, and no control character. */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "logline.h"
+
+static void check_line(const struct drop_logline_piece *piece)
+{
+    static char out[DROP_LOGLINE_SIZE_MAX];
+    static const struct drop_logline_stamp stamp = {.text = "2026-11-24T03:40:01.123456Z"};
+    struct drop_logline_tag tag;
+    drop_logline_tag_set(&tag, "pool", 1, 2);
+    size_t length = drop_logline_format(out, &stamp, &tag, piece);
+    for (size_t i = DROP_LOGLINE_STAMP_SIZE; i + 1 < length; i++)
+        if (((unsigned char)out[i] < 0x20 && out[i] != '\t') || out[i] == 0x7f)
+            abort();
+    if (out[length - 1] != '\n')
+        abort();
+}
+
+static size_t cut_all(const char *bytes, size_t length, bool at_end)
+{
+    size_t total = 0, used;
+    struct drop_logline_piece piece;
+    while ((used = drop_logline_cut(bytes + total, length - total, at_end, &piece)) > 0) {
+        if (piece.length > DROP_LOGLINE_TEXT_MAX || piece.text != bytes + total ||
+            memchr(piece.text, '\n', piece.length))
+            abort();
+        check_line(&piece);
+        total += used;
+    }
+    return total;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (size == 0)
+        return 0;
+    const char *bytes = (const char *)data;
+    size_t first = data[0] * size / 256;
+    size_t total = cut_all(bytes, first, false);
+    if (first - total > DROP_LOGLINE_TEXT_MAX)
+        abort();
+    total += cut_all(bytes + total, size - total, true);
+    if (total != size)
+        abort();
+    return 0;
+}
