@@ -96,17 +96,20 @@ class Flows:
             await self._apply(entries, shall)
 
     async def start(self, file: str) -> Entry:
-        """Start the flow in a file and keep a copy. Raises FlowError."""
+        """Start the flow in a file. A copy is kept, unless it is a given one. Raises FlowError."""
         async with self._lock:
             try:
                 flow, data = read_flow(file)
             except ConfigurationError as error:
                 raise FlowError("bad_flow", str(error)) from error
             known = self.entries.get(flow.name)
-            if known and (known.wanted or not known.stored):
+            given = known is not None and not known.stored
+            if known and (known.wanted or (given and not _same_file(known.file, file))):
                 hint = f"`drop flow stop {flow.name}` first, or give this one another name"
                 text = f"there is a flow {flow.name!r} already, from {known.file}: {hint}"
                 raise FlowError("conflict", text)
+            if known and given:
+                return await self._restart(replace(known, flow=flow))
             target = self._store.directory / f"{flow.name}.yaml"
             entry = Entry(flow, target, stored=True, activity="running")
             await self._change(self._with(entry))
@@ -116,7 +119,7 @@ class Flows:
     async def start_known(self, name: str) -> Entry:
         """Start a flow that was stopped. Raises FlowError."""
         async with self._lock:
-            known = self._known(name)
+            known = self.known(name)
             if known.wanted:
                 raise FlowError("conflict", f"the flow {name!r} runs already")
             try:
@@ -126,16 +129,12 @@ class Flows:
                     flow, _ = read_flow(str(known.file))
             except ConfigurationError as error:
                 raise FlowError("bad_flow", str(error)) from error
-            entry = replace(known, flow=flow, activity="running")
-            await self._change(self._with(entry))
-            if entry.stored:
-                self._keep(lambda: self._store.set_stopped(entry.file, False))
-            return entry
+            return await self._restart(replace(known, flow=flow))
 
     async def stop(self, name: str) -> None:
         """Finish what the flow has accepted, then end its workers. Raises FlowError."""
         async with self._lock:
-            known = self._known(name)
+            known = self.known(name)
             if not known.wanted:
                 raise FlowError("conflict", f"the flow {name!r} is stopped already")
             await self._change(self._with(replace(known, activity="stopped")))
@@ -156,12 +155,26 @@ class Flows:
                 raise FlowError("bad_flow", str(ConfigurationErrors(_flat(faults))))
             await self._change([self._as_before(entry) for entry in entries])
 
+    def known(self, name: str) -> Entry:
+        """Raises FlowError."""
+        if name not in self.entries:
+            names = ", ".join(sorted(self.entries)) or "none"
+            raise FlowError("not_found", f"there is no flow {name!r}; there are: {names}")
+        return self.entries[name]
+
     async def close(self, grace_seconds: float) -> None:
         """Stop everything; the node ends."""
         async with self._lock:
             await self._runner.apply(Wiring(), grace_seconds)
 
     # --- the parts of a change; the lock is held ---
+
+    async def _restart(self, stopped: Entry) -> Entry:
+        entry = replace(stopped, activity="running")
+        await self._change(self._with(entry))
+        if entry.stored:
+            self._keep(lambda: self._store.set_stopped(entry.file, False))
+        return entry
 
     async def _change(self, entries: Sequence[Entry]) -> None:
         try:
@@ -218,12 +231,6 @@ class Flows:
             return replace(entry, activity="stopped")
         return entry
 
-    def _known(self, name: str) -> Entry:
-        if name not in self.entries:
-            names = ", ".join(sorted(self.entries)) or "none"
-            raise FlowError("not_found", f"there is no flow {name!r}; there are: {names}")
-        return self.entries[name]
-
     def _keep(self, write: Callable[[], object]) -> None:
         """The flow runs or is stopped already; a full disk only costs what a restart would do."""
         try:
@@ -235,6 +242,13 @@ class Flows:
 
 def _flows(entries: Iterable[Entry]) -> list[LoadedFlow]:
     return [entry.flow for entry in entries if entry.wanted]
+
+
+def _same_file(one: Path, other: str) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
 
 
 def _underway(before: Entry | None, after: Entry) -> Entry:

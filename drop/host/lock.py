@@ -23,8 +23,15 @@ class DirectoryLock:
         self._fd = -1
 
     def acquire(self) -> None:
-        """Raises ConfigurationError when another node has it."""
-        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        """Raises ConfigurationError when another node has it, or it cannot be written to."""
+        try:
+            fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise ConfigurationError(
+                f"cannot be locked: {error.strerror}",
+                file=str(self._path),
+                expected="a directory that the node may write to: --var-dir DIR",
+            ) from error
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 
 class Notifier:
-    """`ready_fd` gets one line when the node is ready and is then closed; closed without a line
+    """`ready_fd` gets the line `ready` when the node is, and is then closed; closed without it
     means that the node could not start."""
 
     def __init__(self, environment: Mapping[str, str], ready_fd: int | None = None) -> None:
@@ -22,11 +22,11 @@ class Notifier:
             os.set_inheritable(ready_fd, False)  # a worker must not hold it open
 
     def ready(self, text: str) -> None:
-        """The node answers calls now; `text` says where, for people."""
+        """The node answers calls now; `text` says where, for people who ask systemd."""
         self._systemd(f"READY=1\nSTATUS={text}")
         if self._ready_fd is not None:
             with contextlib.suppress(OSError):
-                os.write(self._ready_fd, f"ready {text}\n".encode())
+                os.write(self._ready_fd, b"ready\n")
             self.close()
 
     def reloading(self, monotonic_seconds: float) -> None:

@@ -24,7 +24,7 @@ _HINTS = {
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Where an address comes from: a line of the configuration, an option, or the default."""
+    """Where an address comes from: a line of the configuration, a variable, or the default."""
 
     origin: str
     change: str
@@ -33,19 +33,14 @@ class Asked:
 
 def tcp_listener(host: str, port: int, asked: Asked) -> socket.socket:
     """A bound, listening, non-blocking TCP socket. Raises ConfigurationError."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICSERV
-        )[0]
-    except OSError as error:
-        raise _refused(f"{host}:{port}", f"cannot be resolved: {error}", asked) from error
-    listener = socket.socket(family, kind, protocol)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         # Without it a restarted node would wait for the connections of the old one to time out.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listener.bind(address)
+        listener.bind((host, port))
         listener.listen(BACKLOG)
         listener.setblocking(False)
     except OSError as error:
@@ -79,6 +74,12 @@ def unix_listener(path: Path, asked: Asked) -> socket.socket:
         listener.close()
         raise
     return listener
+
+
+def remove_unix_socket(path: Path) -> None:
+    """The file of a listener of ours."""
+    with contextlib.suppress(OSError):
+        path.unlink()
 
 
 def _remove_stale(path: Path, asked: Asked) -> None:

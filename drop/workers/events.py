@@ -79,7 +79,7 @@ class Spawned:
 class SpawnFailed:
     slot: int
     error: str
-    """errno and what was tried, for people."""
+    """The command, errno and what was tried, for people."""
     hopeless: bool
     """No retry can help until somebody changes something: not found, not executable ..."""
 

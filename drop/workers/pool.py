@@ -6,6 +6,7 @@ No decision is taken here. Everything runs on the control plane's thread; messag
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -153,19 +154,22 @@ class WorkerPool:
     def _spawn(self, slot: int) -> None:
         del self._tickets[slot]
         try:
-            process = self._launch(slot + 1)
+            self._adopt(slot, self._launch(slot + 1))
         except LaunchError as error:
             self._tell(ev.SpawnFailed(slot, str(error), error.hopeless))
-        else:
-            self._adopt(slot, process)
         self._slot_started(slot)
 
     def _adopt(self, slot: int, process: Process) -> None:
         """Hand the new process's pipes to who reads them: from here on they are theirs."""
         shared, policy = self._shared, self._supervision.policy
-        shared.logs.add(policy.pool, slot + 1, process.pid, process.take_stderr())
-        stdin, stdout = process.take_pipes()
-        worker = _Worker(process, shared.dataplane.worker_add(self.id, stdin, stdout))
+        stderr = process.take_stderr()
+        try:
+            shared.logs.add(policy.pool, slot + 1, process.pid, stderr)
+        except OSError as error:
+            os.close(stderr)
+            process.reap()
+            raise LaunchError(f"{policy.command}: {error}", hopeless=False) from error
+        worker = _Worker(process, shared.dataplane.worker_add(self.id, *process.take_pipes()))
         self._workers[slot], self._slots[worker.id] = worker, slot
         loop = asyncio.get_running_loop()
         loop.add_reader(process.pidfd, partial(self._exited, slot, process))

@@ -141,14 +141,10 @@ class Supervision:
         return all(slot.state in states for slot in self.slots.values())
 
     def _refusal_text(self) -> str:
-        policy = self.policy
+        what = "it fails, and is only tried again from time to time"
         if self._all_in({SlotState.STOPPED}):
-            told = f"restart: {policy.restart}"
-            return f"{policy.command}: ended and is not started again ({told}); {self.last_error}"
-        return (
-            f"{policy.command}: fails and is only tried again from time to time; "
-            f"{self.last_error}; its log: {policy.log}"
-        )
+            what = f"it ended, and is not started again (restart: {self.policy.restart})"
+        return f"{what}: {self.last_error}; its log: {self.policy.log}"
 
     # --- updates ---
 
@@ -259,7 +255,7 @@ class Supervision:
 
     def _judge(self, slot: Slot) -> None:
         self._report_end(slot)
-        fruitful = self._fruitful(slot)
+        fruitful, text = self._fruitful(slot), self._end_text(slot)
         slot.pid = 0
         if not slot.wanted:
             self._slot_step(slot, SlotEvent.FINISH)
@@ -267,7 +263,7 @@ class Supervision:
         if slot.renew:
             self._slot_step(slot, SlotEvent.AGAIN)
             return
-        self.last_error = self._end_text(slot)
+        self.last_error = text
         if not self._restarts(slot):
             slot.wanted = False
             self._slot_step(slot, SlotEvent.FINISH)
@@ -303,8 +299,8 @@ class Supervision:
                 seconds = self.breaker.wait_seconds()
                 self._do(ev.SetTimer("breaker", seconds))
                 self._order(SlotState.BACKOFF, SlotEvent.HOLD)
-                text = f"not started again for {seconds:.1f} s: {self.last_error}"
-                self._do(ev.Report("error", "breaker_open", f"{self.policy.command}: {text}"))
+                text = f"{self.last_error}; not started again for {seconds:.1f} s"
+                self._do(ev.Report("error", "breaker_open", text))
             case BreakerAction.TRY:
                 self._do(ev.SetTimer("breaker", self.breaker.wait_seconds()))
                 self._do(ev.Report("info", "breaker_trial", f"{self.policy.command}: tried again"))
@@ -324,16 +320,16 @@ class Supervision:
     # --- words ---
 
     def _end_text(self, slot: Slot) -> str:
-        if not slot.fault:
+        if not slot.pid:  # never started: the launcher's text names the command
             return slot.error
-        return f"{slot.fault} ({slot.error})"
+        how = f"{slot.fault} ({slot.error})" if slot.fault else slot.error
+        return f"{self.policy.command}: {how}"
 
     def _report_end(self, slot: Slot) -> None:
         level = "warning" if slot.wanted else "info"
         event = "worker_ended" if slot.pid else "spawn_failed"
         counts = f"answered {slot.answered}, unanswered {slot.unanswered}" if slot.pid else ""
         text = "; ".join(filter(None, (self._end_text(slot), counts)))
-        text = f"{self.policy.command}: {text}"
         self._do(ev.Report(level, event, text, slot.number, slot.pid or None))
 
     def _do(self, *actions: ev.Action) -> None:

@@ -14,7 +14,7 @@ from drop.workers import events as ev
 from drop.workers.breaker import BreakerLimits, BreakerState
 from drop.workers.pool_state import TABLE, PoolEvent, PoolState
 from drop.workers.slot import LIVE, SlotState
-from drop.workers.supervision import Supervision
+from drop.workers.supervision import FAULTS, Supervision
 
 POLICY = ev.Policy(
     pool="echo",
@@ -93,12 +93,12 @@ def test_a_pool_that_was_never_started_stops_at_once() -> None:
 def test_a_missing_command_is_refused_at_once_with_its_errno() -> None:
     it = pool()
     it.handle(ev.Start(), 0.0)
-    actions = it.handle(ev.SpawnFailed(0, "ENOENT: No such file", hopeless=True), 0.0)
+    actions = it.handle(ev.SpawnFailed(0, "./echo: ENOENT", hopeless=True), 0.0)
     assert without_reports(actions) == [
         ev.SetTimer("breaker", 4.0),
         ev.Refuse(
-            "./echo -x: fails and is only tried again from time to time; "
-            "ENOENT: No such file; its log: /logs/echo.log"
+            "it fails, and is only tried again from time to time: "
+            "./echo: ENOENT; its log: /logs/echo.log"
         ),
     ]
     assert {report.event for report in reports(actions)} == {"spawn_failed", "breaker_open"}
@@ -157,8 +157,8 @@ def test_a_fault_is_killed_at_once_and_named(reason: str) -> None:
     it = running()
     assert it.handle(gone(reason=reason, unanswered=1), 1.0) == [ev.Signal(0, kill=True)]
     it.handle(exited(status="killed by SIGKILL"), 1.0)
-    assert it.last_error.endswith("(killed by SIGKILL)")
-    assert not it.last_error.startswith("killed")
+    assert it.last_error.startswith("./echo -x: ")
+    assert it.last_error.endswith(f"{FAULTS[reason]} (killed by SIGKILL)")
     assert it.slots[0].state is SlotState.BACKOFF
 
 

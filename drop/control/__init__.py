@@ -1,0 +1,1 @@
+"""What a node can be asked and told while it runs."""

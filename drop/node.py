@@ -1,0 +1,281 @@
+"""The composition root: the only place that builds the parts of a node and wires them together.
+
+    listeners, worker pipes  <->  Reactor (native)  <->  Happenings  <->  pools  <->  Flows
+
+`Node.run` is the node's whole life: locked, bound, started, ready, drained, gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from shlex import join
+
+import uvloop
+
+from drop._fast import reactor
+from drop._fast.logger import Logger, file_name
+from drop.clock import Clock, SystemClock
+from drop.config import Settings
+from drop.errors import ConfigurationError
+from drop.flow import plan
+from drop.flow.flows import FlowError, Flows
+from drop.flow.runner import Runner, RunningPool
+from drop.flow.store import FlowStore
+from drop.host import journal
+from drop.host.limits import raise_descriptor_limit
+from drop.host.listeners import Listeners
+from drop.host.lock import DirectoryLock
+from drop.host.notify import Notifier
+from drop.workers.environment import worker_environment
+from drop.workers.events import Policy, Restart
+from drop.workers.happenings import Happenings, MessageHandler
+from drop.workers.pool import Shared, WorkerPool
+from drop.workers.process import Command, Process, launch
+from drop.workers.spawner import Spawner
+from drop.workers.supervision import Supervision
+
+CONTROL_POOL = "$control"
+CONTROL_TIMEOUT_MS = 120_000
+"""Of one control operation: the start of a flow of a thousand pools, or a stop with its grace."""
+KILL_SECONDS = 2.0
+"""After SIGKILL to all workers, until the node goes without having seen each of them end."""
+
+
+class PlannedPools:
+    """Makes worker pools of planned ones."""
+
+    def __init__(self, shared: Shared, settings: Settings, environ: Mapping[str, str]) -> None:
+        self._shared = shared
+        self._settings = settings
+        self._environ = environ
+
+    def create(self, pool: plan.Pool) -> WorkerPool:
+        return WorkerPool(
+            self._policy(pool), asdict(pool.mailbox), partial(self._launch, pool), self._shared
+        )
+
+    def update(self, running: RunningPool, pool: plan.Pool, *, replace_workers: bool) -> None:
+        assert isinstance(running, WorkerPool)
+        running.update(self._policy(pool), partial(self._launch, pool), replace=replace_workers)
+
+    def _policy(self, pool: plan.Pool) -> Policy:
+        return Policy(
+            pool=pool.name,
+            command=join(pool.launch.argv),
+            log=os.path.join(self._settings.log_dir, file_name(pool.name)),
+            workers=pool.workers,
+            restart=Restart(pool.restart),
+        )
+
+    def _launch(self, pool: plan.Pool, worker: int) -> Process:
+        environment = worker_environment(
+            self._environ,
+            node=self._settings.name,
+            flow=pool.launch.flow,
+            pool=pool.name,
+            worker=worker,
+            extra=dict(pool.launch.env),
+        )
+        return launch(Command(pool.launch.argv, pool.launch.cwd, environment))
+
+
+class Node:
+    """One node; `run` once."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        flow_files: Sequence[str],
+        *,
+        environ: Mapping[str, str],
+        notifier: Notifier,
+        clock: Clock | None = None,
+    ) -> None:
+        self.settings = settings
+        self.clock = clock or SystemClock()
+        self.started_at = self.clock.now()
+        self.descriptor_limit = 0
+        self.addresses: list[str] = []
+        self._environ = environ
+        self._flow_files = flow_files
+        self._notifier = notifier
+        self._stopping = asyncio.Event()
+        self._killed = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self, control: Callable[[Node], MessageHandler]) -> int:
+        """Returns the exit status. Raises ConfigurationError when it cannot start.
+
+        `control(node)` makes the handler of messages for `$control`.
+        """
+        settings = self.settings
+        async with contextlib.AsyncExitStack() as stack:
+            stack.callback(self._notifier.close)
+            _make_directories(settings)
+            lock = DirectoryLock(Path(settings.var_dir))
+            lock.acquire()
+            stack.callback(lock.release)
+            self.descriptor_limit = raise_descriptor_limit()
+            listeners = Listeners(settings, self._environ)
+            stack.callback(listeners.close)
+            self._build(stack)
+            self._open_control(control(self))
+            self._watch_signals()
+            stack.push_async_callback(self._drain)
+            await self.flows.open()
+            for listener in listeners.take():
+                self.dataplane.listen(listener.fd, trusted=listener.trusted)
+            self._ready(listeners)
+            await self._stopping.wait()
+            self._notifier.stopping()
+        journal.event("info", "stopped")
+        return 1 if self._killed.is_set() else 0
+
+    def stop(self) -> None:
+        """Drain and end; a second time: end now."""
+        journal.event("info", "stopping", at_once=self._stopping.is_set() or None)
+        if self._stopping.is_set():
+            self._killed.set()
+            self.runner.kill()
+        self._stopping.set()
+
+    def reload(self) -> None:
+        """Read the flow files again, and open the log files anew."""
+        self.logger.reopen()
+        task = asyncio.get_running_loop().create_task(self._reload())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def supervision(self, pool: str) -> Supervision | None:
+        """How a pool is doing; to look at. None: there is none of that name."""
+        running = self.runner.pools.get(pool)
+        return running.supervision if isinstance(running, WorkerPool) else None
+
+    # --- starting ---
+
+    def _build(self, stack: contextlib.AsyncExitStack) -> None:
+        """Make the parts and start the threads; `stack` ends them in the opposite order."""
+        settings, limits = self.settings, self.settings.limits
+        self.dataplane = reactor.Reactor(
+            node_name=settings.name, token=settings.token, **limits.model_dump()
+        )
+        self.dataplane.start()
+        stack.callback(self.dataplane.stop)
+        self.happenings = Happenings(self.dataplane, reactor, _on_error)
+        self.happenings.start()
+        stack.callback(self.happenings.stop)
+        self.logger = Logger(settings.log_dir, **settings.logs.model_dump())
+        self.logger.start()
+        stack.callback(self.logger.stop)
+        shared = Shared(
+            self.dataplane,
+            self.happenings,
+            Spawner(self.clock),
+            self.logger,
+            self.clock,
+            journal.event,
+        )
+        self.runner = Runner(
+            PlannedPools(shared, settings, self._environ), self.dataplane, self.clock.now
+        )
+        self.flows = Flows(
+            self.runner,
+            FlowStore(settings.flow_dir),
+            self._flow_files,
+            grace_seconds=settings.grace_ms / 1000.0,
+            report=_report_configuration,
+        )
+
+    def _open_control(self, handler: MessageHandler) -> None:
+        pool = self.dataplane.pool_create(
+            CONTROL_POOL, kind="control", timeout_ms=CONTROL_TIMEOUT_MS
+        )
+        self.happenings.on_message(pool, handler)
+
+    def _watch_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        loop.add_signal_handler(signal.SIGHUP, self.reload)
+
+    def _ready(self, listeners: Listeners) -> None:
+        for warning in self.settings.warnings:
+            _report_configuration(warning)
+        self.addresses = listeners.addresses
+        where = ", ".join(self.addresses)
+        pools = len(self.runner.pools)
+        journal.event("info", "ready", listen=where, pools=pools, pid=os.getpid())
+        self._notifier.ready(f"listens on {where}")
+
+    # --- running ---
+
+    async def _reload(self) -> None:
+        self._notifier.reloading(self.clock.now())
+        try:
+            await self.flows.reload()
+        except FlowError as error:
+            for line in str(error).splitlines():
+                journal.event("error", "flow_not_reloaded", error=line)
+            journal.event("error", "reload_failed", text="the running flows stay as they were")
+        else:
+            journal.event("info", "reloaded", pools=len(self.runner.pools))
+        self._notifier.reloaded()
+
+    # --- stopping ---
+
+    async def _drain(self) -> None:
+        """No new work; what runs ends within the grace, else it is ended."""
+        grace, begin = self.settings.grace_ms / 1000.0, self.clock.now()
+        self.dataplane.drain()
+        await self._first_of(self.happenings.drained.wait(), grace)
+        left = max(0.0, grace - (self.clock.now() - begin))
+        closing = asyncio.ensure_future(self.flows.close(left))
+        await self._first_of(asyncio.shield(closing), None)
+        if not closing.done():
+            await asyncio.wait([closing], timeout=KILL_SECONDS)
+        closing.cancel()
+
+    async def _first_of(self, what: Awaitable[object], seconds: float | None) -> None:
+        """Wait for it, for the time to pass, or for the order to end at once."""
+        tasks = [asyncio.ensure_future(what), asyncio.ensure_future(self._killed.wait())]
+        await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+
+
+def run_node(node: Callable[[], Node], control: Callable[[Node], MessageHandler]) -> int:
+    """A node's whole life, on a uvloop of its own in this thread."""
+
+    async def main() -> int:
+        return await node().run(control)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(main())
+
+
+def _make_directories(settings: Settings) -> None:
+    for directory in (settings.var_dir, settings.flow_dir, settings.log_dir):
+        try:
+            os.makedirs(directory, mode=0o750, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError(
+                f"cannot be made: {error.strerror}",
+                file=directory,
+                expected="a directory that the node may write to: --var-dir DIR",
+            ) from error
+
+
+def _report_configuration(fault: ConfigurationError) -> None:
+    journal.event("warning", "configuration", text=str(fault))
+
+
+def _on_error(what: str, error: Exception) -> None:
+    """A mistake of our own, in the handling of one happening."""
+    journal.LOGGER.error("internal_error", exc_info=error, extra={"fields": {"what": what}})

@@ -1,0 +1,112 @@
+"""A dataplane without messages: keeps a record of the commands, and reports what a test tells it to.
+
+It owns descriptors as the real one does, so that real workers see their pipes close.
+"""
+
+from __future__ import annotations
+
+import os
+from itertools import count
+from typing import Any
+
+WORKER_GONE, WORKER_DRAINED, POOL_DRAINED, DRAINED, MESSAGE, PUBLISHED, STATISTICS = range(1, 8)
+
+
+class FakeDataplane:
+    """`commands` are tuples of the method's name and its arguments, in order.
+
+    Drains end at once; a worker that is removed or has exited is reported gone.
+    """
+
+    def __init__(self) -> None:
+        self.commands: list[tuple[Any, ...]] = []
+        self.pools: dict[int, str] = {}
+        self.workers: dict[int, tuple[int, int, int]] = {}
+        """By id: its pool, and the descriptors that lead to it."""
+        self.refused: dict[str, str | None] = {}
+        self.pools_max = 1000
+        self.happening_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._happenings: list[tuple[Any, ...]] = []
+        self._ids = count(1)
+
+    def emit(self, *happening: Any) -> None:
+        self._happenings.append(happening)
+        os.eventfd_write(self.happening_fd, 1)
+
+    def happenings(self) -> list[tuple[Any, ...]]:
+        os.eventfd_read(self.happening_fd)
+        happenings, self._happenings = self._happenings, []
+        return happenings
+
+    def close(self) -> None:
+        for worker in list(self.workers):
+            self._let_go(worker)
+        os.close(self.happening_fd)
+
+    def pool_create(self, name: str, *, kind: str, **options: Any) -> int:
+        if name in self.pools.values():
+            raise ValueError(f"the pool {name!r} exists already")
+        if len(self.pools) >= self.pools_max:
+            raise ValueError(f"there are {self.pools_max} pools already")
+        pool = next(self._ids)
+        self.pools[pool] = name
+        self.commands.append(("pool_create", name, kind))
+        return pool
+
+    def pool_remove(self, pool: int) -> None:
+        self.commands.append(("pool_remove", self.pools.pop(pool)))
+
+    def pool_drain(self, pool: int) -> None:
+        self.commands.append(("pool_drain", self.pools[pool]))
+        self.emit(POOL_DRAINED, pool)
+
+    def pool_refuse(self, pool: int, text: str | None) -> None:
+        self.refused[self.pools[pool]] = text
+
+    def worker_add(self, pool: int, stdin_fd: int, stdout_fd: int) -> int:
+        worker = next(self._ids)
+        self.workers[worker] = pool, stdin_fd, stdout_fd
+        self.commands.append(("worker_add", self.pools[pool]))
+        return worker
+
+    def worker_remove(self, worker: int, *, drain: bool) -> None:
+        if worker in self.workers:
+            pool = self._let_go(worker)
+            if drain:
+                self.emit(WORKER_DRAINED, pool, worker)
+            else:
+                self.emit(WORKER_GONE, pool, worker, "removed", 0, 0)
+
+    def worker_exited(self, worker: int) -> None:
+        self.give_up(worker, "eof")
+
+    def give_up(self, worker: int, reason: str, unanswered: int = 0, answered: int = 0) -> None:
+        """As the dataplane does with a worker that broke its contract."""
+        if worker in self.workers:
+            pool = self._let_go(worker)
+            self.emit(WORKER_GONE, pool, worker, reason, unanswered, answered)
+
+    def subscribe(self, source_pool: int, target_pool: int, filter: bytes, mode: str) -> int:
+        names = self.pools[source_pool], self.pools[target_pool]
+        self.commands.append(("subscribe", *names))
+        return next(self._ids)
+
+    def unsubscribe(self, subscription: int) -> None:
+        self.commands.append(("unsubscribe",))
+
+    def answer(self, token: int, status: int, payload: bytes) -> None:
+        self.commands.append(("answer", token, status, payload))
+
+    def statistics(self) -> int:
+        request = next(self._ids)
+        self.emit(STATISTICS, request, b"{}")
+        return request
+
+    def drain(self) -> None:
+        self.emit(DRAINED)
+
+    def _let_go(self, worker: int) -> int:
+        pool, *fds = self.workers.pop(worker)
+        for fd in fds:
+            os.close(fd)
+        return pool
