@@ -159,7 +159,9 @@ struct drop_load *drop_load_create(const struct drop_load_plan *plan)
     for (uint32_t i = 0; !failed && i < plan->connections; i++)
         failed = drop_load_connection_init(load, &load->connections[i], plan->fds[i]) != 0;
     if (failed || prepare_waiting(load) != 0) {
+        int error = errno;
         drop_load_destroy(load);
+        errno = error;
         return NULL;
     }
     return load;

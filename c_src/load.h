@@ -66,7 +66,8 @@ struct drop_load_result {
 
 struct drop_load;
 
-/* NULL when there is no memory: about connections * depth * (payload + 160) bytes. */
+/* NULL with errno: no memory (it takes connections * depth * (payload + name + 28) bytes and some),
+ * or a descriptor that is no socket. */
 struct drop_load *drop_load_create(const struct drop_load_plan *plan);
 void drop_load_destroy(struct drop_load *load);
 

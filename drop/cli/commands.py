@@ -1,0 +1,136 @@
+"""The long way in: help, completion, short flags and errors of the `drop` command, by typer.
+
+Each command is built from the signature of the function that does the work (see forms) and the
+texts here.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any, NamedTuple, get_type_hints
+
+import typer
+
+from drop.cli.forms import ALIASES, COMMANDS, Form
+
+
+class Text(NamedTuple):
+    """What help says about a parameter."""
+
+    help: str
+    metavar: str | None = None
+    short: str = ""
+
+
+#: By command, where commands differ, or by parameter.
+PARAMETERS = {
+    "pool": Text("Name of the pool."),
+    "message": Text("The message; `-` or nothing: all of stdin."),
+    "flow": Text("Name of the flow."),
+    "flow start.flow": Text("A flow file, or the name of a flow that the node has."),
+    "file": Text("Take the message from a file, byte for byte.", "FILE"),
+    "lines": Text("Each line of stdin (or of the file) is a message."),
+    "raw": Text("Keep the newline at the end of stdin, and add none to the answer."),
+    "timeout": Text("How long to wait for an answer; 30 when not given.", "SECONDS"),
+    "json": Text("Print JSON, one document a line."),
+    "address": Text(
+        "HOST:PORT or unix:PATH; else DROP_ADDRESS, else the node of this machine.",
+        "ADDRESS",
+    ),
+    "token_file": Text("File that holds the token; else DROP_TOKEN.", "FILE"),
+    "filter": Text("Only answers that contain these bytes.", "TEXT"),
+    "wait": Text("Lose no event: slow the pool down when they come too fast."),
+    "subscribe.count": Text("End after so many events.", "N"),
+    "ping.count": Text("How many round trips.", "N"),
+    "connections": Text("Connections to the node.", "C"),
+    "depth": Text("Calls outstanding on each connection.", "D"),
+    "size": Text("Bytes of each message.", "BYTES"),
+    "seconds": Text("How long to measure, behind a warm-up of 0.3 s.", "S"),
+    "timeout_ms": Text("Time limit that travels with each call; 0: none.", "MS"),
+    "payload": Text("The message to send, instead of one of --size bytes.", "TEXT"),
+    "payload_file": Text("File that holds the message to send.", "FILE"),
+    "verify": Text("Check that every answer is an echo of its message."),
+    "interval": Text("Time between two looks.", "SECONDS"),
+    "once": Text("Print one look and end."),
+    "follow": Text("Go on with lines as they come.", short="-f"),
+    "logs.lines": Text("How many of the last lines; 20, or all with --since.", "N", "-n"),
+    "since": Text("Only lines since then: 90s, 15m, 2h, 1d, or a time as in the log.", "WHEN"),
+    "grep": Text("Only lines in which this regular expression matches.", "PATTERN"),
+    "directory": Text("Where the logs are, without asking the node.", "DIRECTORY"),
+}
+
+SUMMARIES = {
+    "call": "Send a message to a pool and print the answer.",
+    "cast": "Send a message to a pool and forget it.",
+    "publish": "Send a message to a pool; its answer goes to the pool's subscribers.",
+    "subscribe": "Print a line for each answer of a pool, as it comes.",
+    "bench": "Measure how fast a pool answers.",
+    "top": "Watch the pools of a node.",
+    "logs": "Show what a pool's workers wrote to stderr.",
+    "stats": "Print what the node counts, for one pool or all.",
+    "ping": "Time round trips to the node.",
+    "flow list": "List the flows of the node.",
+    "flow start": "Start a flow.",
+    "flow stop": "Stop a flow.",
+    "flow info": "Show a flow's pools and workers.",
+}
+
+
+def build() -> typer.Typer:
+    """The whole command line."""
+    app = typer.Typer(
+        help="Call functions on a DROP node and look after it.",
+        epilog="Exit codes: 0 ok, 1 function error, 2 usage, 3 unreachable, 4 timeout,"
+        " 5 overloaded.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+    )
+    app.callback(invoke_without_command=True)(_main)
+    groups = {"": app, "flow": typer.Typer(help="Start and stop flows.", no_args_is_help=True)}
+    app.add_typer(groups["flow"], name="flow")
+    for path, form in COMMANDS.items():
+        group, _, name = path.rpartition(" ")
+        groups[group].command(name, help=SUMMARIES[path])(_command(path, form))
+    for alias, path in ALIASES.items():
+        app.command(alias, help=SUMMARIES[path], hidden=True)(_command(path, COMMANDS[path]))
+    return app
+
+
+def _main(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        from drop import __version__
+
+        typer.echo(f"drop {__version__}")
+        raise typer.Exit
+
+
+def _command(path: str, form: Form) -> Callable[..., None]:
+    """A function with the signature that typer makes a command of."""
+    action = form.load()
+    hints = get_type_hints(action)
+
+    def command(**values: Any) -> None:
+        raise typer.Exit(action(**values))
+
+    parameters = [
+        parameter.replace(
+            annotation=Annotated[
+                hints[name], _describe(path, name, positional=name in form.positionals)
+            ]
+        )
+        for name, parameter in inspect.signature(action).parameters.items()
+    ]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return command
+
+
+def _describe(path: str, name: str, *, positional: bool) -> Any:
+    text = PARAMETERS.get(f"{path}.{name}") or PARAMETERS[name]
+    if positional:
+        return typer.Argument(help=text.help, show_default=False)
+    flags = [f"--{name.replace('_', '-')}", *([text.short] if text.short else [])]
+    return typer.Option(*flags, help=text.help, metavar=text.metavar)

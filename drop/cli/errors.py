@@ -1,0 +1,85 @@
+"""How a command fails: an exit code by fault, and a text that says what, where and what to do.
+
+Raising is for everybody, turning into text and code is for main() alone.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from drop.errors import DropError
+
+OK = 0
+FUNCTION = 1
+USAGE = 2
+UNREACHABLE = 3
+TIMEOUT = 4
+OVERLOADED = 5
+INTERRUPTED = 130  # what a shell reports for SIGINT
+
+#: By status: the function's fault, the caller's, the connection's, time, or too much to do.
+EXIT_CODES = {
+    "ok": OK,
+    "error": FUNCTION,
+    "no_worker": FUNCTION,
+    "cancelled": FUNCTION,
+    "no_pool": USAGE,
+    "too_large": USAGE,
+    "bad_request": USAGE,
+    "unauthorized": USAGE,
+    "usage": USAGE,
+    "unreachable": UNREACHABLE,
+    "protocol": UNREACHABLE,
+    "timeout": TIMEOUT,
+    "overloaded": OVERLOADED,
+    "draining": OVERLOADED,
+}
+
+HINTS = {
+    "unreachable": "is the node running? `drop-node run` starts one; --address or DROP_ADDRESS"
+    " names another",
+    "protocol": "is that a DROP node, of this version? --address or DROP_ADDRESS names another",
+    "unauthorized": "the node's Unix socket needs no token; over TCP give one in DROP_TOKEN or"
+    " --token-file",
+    "timeout": "--timeout SECONDS waits longer; `drop logs POOL` shows what the function says",
+    "overloaded": "try later, or raise `queue` or `num` in the flow; `drop top` shows the load",
+    "no_pool": "`drop stats` lists the pools",
+    "no_worker": "`drop logs POOL` shows what the function says",
+    "draining": "the node or the flow is stopping; try again when it is back",
+}
+
+
+class UsageError(Exception):
+    """The command line asks for something that cannot be; the text says what was expected."""
+
+
+class CommandError(Exception):
+    """The node refused what a command asked for; `kind` is a status or a reason of the node's."""
+
+    def __init__(self, text: str, kind: str, code: int = FUNCTION) -> None:
+        super().__init__(text)
+        self.kind = kind
+        self.code = code
+
+
+def describe(error: Exception) -> tuple[str, int]:
+    """The short name of what went wrong, and the exit code."""
+    if isinstance(error, DropError):
+        return error.status, EXIT_CODES.get(error.status, FUNCTION)
+    if isinstance(error, CommandError):
+        return error.kind, error.code
+    return "usage", USAGE
+
+
+def report(error: Exception, *, as_json: bool) -> int:
+    """Tells people on stderr (and programs on stdout); returns the exit code."""
+    kind, code = describe(error)
+    label = "" if kind in ("usage", "unreachable") else f"{kind.replace('_', ' ')}: "
+    sys.stderr.write(f"drop: {label}{error}\n")
+    if hint := HINTS.get(kind):
+        sys.stderr.write(f"  {hint}\n")
+    if as_json:
+        sys.stdout.write(json.dumps({"status": kind, "error": str(error)}) + "\n")
+        sys.stdout.flush()
+    return code

@@ -1,0 +1,131 @@
+"""`drop flow`: what the node's control plane does with flows, through its `$control` pool."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from drop.cli import errors, output
+from drop.cli.errors import CommandError
+from drop.cli.target import open_client
+
+Document = dict[str, Any]
+
+#: The node's reasons to refuse, by whose fault it is.
+EXIT_CODES = {"bad_flow": errors.USAGE, "not_found": errors.USAGE, "bad_request": errors.USAGE}
+
+
+def flow_list(
+    *, json: bool = False, address: str | None = None, token_file: Path | None = None
+) -> int:
+    """The flows of the node, their state and pools."""
+    reply = control(address, token_file, "flow.list")
+    if json:
+        output.write_json(reply)
+        return errors.OK
+    if not reply["flows"]:
+        sys.stderr.write("no flows: `drop flow start FILE` starts one\n")
+        return errors.OK
+    rows = [
+        (flow["name"], flow["state"], str(len(flow["pools"])), str(flow["file"]))
+        for flow in reply["flows"]
+    ]
+    _print_table(("flow", "state", "pools", "file"), rows)
+    return errors.OK
+
+
+def flow_start(
+    *,
+    flow: str,
+    json: bool = False,
+    address: str | None = None,
+    token_file: Path | None = None,
+) -> int:
+    """Starts the flow in a file, or one that the node knows by name."""
+    path = Path(flow)
+    is_file = path.suffix in (".yaml", ".yml") or "/" in flow or path.is_file()
+    argument = {"file": str(path.absolute())} if is_file else {"name": flow}
+    reply = control(address, token_file, "flow.start", **argument)
+    return _done(reply, f"flow {reply.get('name', flow)} started", json)
+
+
+def flow_stop(
+    *,
+    flow: str,
+    json: bool = False,
+    address: str | None = None,
+    token_file: Path | None = None,
+) -> int:
+    """Stops a flow; running work ends first, within the grace period."""
+    reply = control(address, token_file, "flow.stop", name=flow)
+    return _done(reply, f"flow {flow} stopped", json)
+
+
+def flow_info(
+    *,
+    flow: str,
+    json: bool = False,
+    address: str | None = None,
+    token_file: Path | None = None,
+) -> int:
+    """One flow in full: its pools, their workers and what went wrong last."""
+    reply = control(address, token_file, "flow.info", name=flow)
+    if json:
+        output.write_json(reply)
+        return errors.OK
+    print(f"{reply['name']}  {reply['state']}  {reply['file']}")
+    rows = [row for pool in reply["pools"] for row in _pool_rows(pool)]
+    _print_table(("pool", "kind", "state", "worker", "pid", "since", "restarts", "command"), rows)
+    for pool in reply["pools"]:
+        for subscription in pool.get("subscriptions", []):
+            print(f"{pool['name']} <- {subscription}")
+        if pool.get("last_error"):
+            print(f"{pool['name']}: {pool['last_error']}")
+    return errors.OK
+
+
+def control(address: str | None, token_file: Path | None, op: str, **args: Any) -> Document:
+    """The node's reply. Raises CommandError when it refuses."""
+    with open_client(address, token_file) as client:
+        reply = client.control(op, **args)
+    if reply.get("ok"):
+        return reply
+    kind = str(reply.get("kind", "error"))
+    code = EXIT_CODES.get(kind, errors.FUNCTION)
+    raise CommandError(str(reply.get("error", "the node gave no reason")), kind, code)
+
+
+def _done(reply: Document, text: str, as_json: bool) -> int:
+    if as_json:
+        output.write_json(reply)
+    else:
+        print(text)
+    return errors.OK
+
+
+def _pool_rows(pool: Document) -> list[tuple[str, ...]]:
+    """A row for each worker; the pool's own columns on the first."""
+    workers = pool["workers"] or [{}]
+    own = (pool["name"], pool["kind"], pool["state"])
+    return [
+        (
+            *(own if number == 0 else ("", "", "")),
+            f"{worker.get('worker', '-')} {worker.get('state', '')}".strip(),
+            str(worker.get("pid", "-")),
+            str(worker.get("since", "-")),
+            str(worker.get("restarts", "-")),
+            str(pool["command"]) if number == 0 else "",
+        )
+        for number, worker in enumerate(workers)
+    ]
+
+
+def _print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    """Plain columns, as wide as what is in them: they are piped to awk as often as read."""
+    lines = [columns, *rows]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
+    for line in lines:
+        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        print("  ".join(cells).rstrip())
