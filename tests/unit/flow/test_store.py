@@ -1,3 +1,5 @@
+"""Flows that are kept: the same flow comes back, and no crash or damage passes unseen."""
+
 from __future__ import annotations
 
 import os

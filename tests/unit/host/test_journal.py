@@ -1,3 +1,5 @@
+"""One event is one line, whatever its values hold."""
+
 from __future__ import annotations
 
 import io

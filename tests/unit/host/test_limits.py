@@ -1,3 +1,5 @@
+"""The limit of descriptors: raised, within reason, never lowered."""
+
 from __future__ import annotations
 
 import resource

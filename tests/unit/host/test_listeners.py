@@ -1,3 +1,5 @@
+"""Real sockets: who can reach them, and what is said when one cannot be had."""
+
 from __future__ import annotations
 
 import contextlib

@@ -1,3 +1,5 @@
+"""One node per directory, until it ends in whatever way."""
+
 from __future__ import annotations
 
 import os

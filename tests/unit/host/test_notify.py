@@ -1,3 +1,5 @@
+"""What the service manager and the owner of --ready-fd are told."""
+
 from __future__ import annotations
 
 import os

@@ -1,3 +1,5 @@
+"""The crash-loop breaker: every cell of its table, and how it counts and waits."""
+
 from __future__ import annotations
 
 import itertools

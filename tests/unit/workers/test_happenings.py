@@ -1,3 +1,5 @@
+"""News of the dataplane reach who waits for them, and nobody else."""
+
 from __future__ import annotations
 
 import asyncio

@@ -119,8 +119,9 @@ def test_what_c_cannot_take_is_refused(null: int) -> None:
         spawn([], env=[], cwd=None, stdin=null, stdout=null, stderr=null)
     with pytest.raises(ValueError, match="NUL"):
         spawn([b"true\0x"], env=[], cwd=None, stdin=null, stdout=null, stderr=null)
+    text: list[bytes] = ["A=1"]  # type: ignore[list-item]
     with pytest.raises(TypeError, match="bytes expected, not str"):
-        spawn([b"true"], env=["A=1"], cwd=None, stdin=null, stdout=null, stderr=null)  # type: ignore[list-item]
+        spawn([b"true"], env=text, cwd=None, stdin=null, stdout=null, stderr=null)
     with pytest.raises(ValueError, match="uid"):
         spawn([b"true"], env=[], cwd=None, stdin=null, stdout=null, stderr=null, uid=-5)
 

@@ -1,3 +1,5 @@
+"""Starts are spread over the turns of the loop."""
+
 from __future__ import annotations
 
 import asyncio
