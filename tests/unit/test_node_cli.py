@@ -1,0 +1,56 @@
+"""`drop-node` before it runs anything: options, the check, and exit code 2 with every fault."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from drop.cli.node import main
+
+FLOW = "name: one\nfunc:\n  - name: echo\n    cmd: cat\n"
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No configuration of this machine or user."""
+    monkeypatch.setenv("DROP_CONFIG", str(tmp_path / "drop.yaml"))
+    (tmp_path / "drop.yaml").write_text("name: here\n")
+
+
+def test_a_good_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flow = tmp_path / "one.yaml"
+    flow.write_text(FLOW + "    memory: 5\n")
+    assert main(["check-config", "--var-dir", str(tmp_path), "--flow", str(flow)]) == 0
+    told = capsys.readouterr()
+    assert told.out == f"ok: node here, {tmp_path}/drop.sock, 127.0.0.1:8085, 1 flows\n"
+    assert "memory" in told.err
+
+
+def test_every_fault_of_every_file_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "drop.yaml").write_text("name: here\ngrace_ms: soon\nlisten: 0.0.0.0:80\n")
+    flow = tmp_path / "one.yaml"
+    flow.write_text(FLOW + "    num: 0\n    colour: red\n")
+    assert main(["check-config", "--var-dir", str(tmp_path), "--flow", str(flow)]) == 2
+    told = capsys.readouterr().err
+    for place in (f"{tmp_path}/drop.yaml:2:", f"{flow}:5:", f"{flow}:6:"):
+        assert place in told
+
+
+def test_flows_that_do_not_go_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flows = [tmp_path / name for name in ("one.yaml", "two.yaml")]
+    for flow in flows:
+        flow.write_text(FLOW)
+    options = [option for flow in flows for option in ("--flow", str(flow))]
+    assert main(["check-config", "--var-dir", str(tmp_path), *options]) == 2
+    assert "there is a flow 'one' already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [[], ["fly"], ["run", "--ready-fd", "x"], ["run", "--no"]])
+def test_a_wrong_command_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert "usage: drop-node" in capsys.readouterr().err
