@@ -36,15 +36,22 @@ static size_t cut_all(const char *bytes, size_t length, bool at_end)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    if (size == 0)
+    if (size < 2)
         return 0;
-    const char *bytes = (const char *)data;
-    size_t first = data[0] * size / 256;
+    /* Inputs are short and the limit is not: the input is said several times over. */
+    size_t times = 1 + data[1] % 32, length = times * size;
+    char *bytes = malloc(length); /* of exactly this size, so that reading past it is found */
+    if (!bytes)
+        return 0;
+    for (size_t i = 0; i < times; i++)
+        memcpy(bytes + i * size, data, size);
+    size_t first = data[0] * length / 256;
     size_t total = cut_all(bytes, first, false);
     if (first - total > DROP_LOGLINE_TEXT_MAX)
         abort();
-    total += cut_all(bytes + total, size - total, true);
-    if (total != size)
+    total += cut_all(bytes + total, length - total, true);
+    if (total != length)
         abort();
+    free(bytes);
     return 0;
 }
