@@ -48,6 +48,8 @@ def flow_start(
     is_file = path.suffix in (".yaml", ".yml") or "/" in flow or path.is_file()
     argument = {"file": str(path.absolute())} if is_file else {"name": flow}
     reply = control(address, token_file, "flow.start", **argument)
+    for warning in reply.get("warnings", []):
+        sys.stderr.write(f"drop: warning: {warning}\n")
     return _done(reply, f"flow {reply.get('name', flow)} started", json)
 
 
@@ -79,8 +81,9 @@ def flow_info(
     rows = [row for pool in reply["pools"] for row in _pool_rows(pool)]
     _print_table(("pool", "kind", "state", "worker", "pid", "since", "restarts", "command"), rows)
     for pool in reply["pools"]:
-        for subscription in pool.get("subscriptions", []):
-            print(f"{pool['name']} <- {subscription}")
+        for source in pool.get("subscriptions", []):
+            filter_ = f" containing {source['filter']!r}" if source["filter"] else ""
+            print(f"{pool['name']}: gets ({source['type']}) what {source['name']} answers{filter_}")
         if pool.get("last_error"):
             print(f"{pool['name']}: {pool['last_error']}")
     return errors.OK
@@ -113,7 +116,7 @@ def _pool_rows(pool: Document) -> list[tuple[str, ...]]:
         (
             *(own if number == 0 else ("", "", "")),
             f"{worker.get('worker', '-')} {worker.get('state', '')}".strip(),
-            str(worker.get("pid", "-")),
+            str(worker.get("pid") or "-"),
             str(worker.get("since", "-")),
             str(worker.get("restarts", "-")),
             str(pool["command"]) if number == 0 else "",

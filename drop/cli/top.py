@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Document = dict[str, Any]
 
-COLUMNS = ("pool", "kind", "answers/s", "waiting", "in flight", "workers", "p50 us", "p99 us",
+COLUMNS = ("pool", "kind", "answers/s", "waiting", "running", "workers", "p50 us", "p99 us",
            "errors", "dropped")  # fmt: skip
 
 
@@ -105,7 +105,9 @@ def table(view: Document, address: str) -> Table:
     title = f"{view['node']} at {address}, up {uptime}"
     shown = Table(title=Text(title), title_justify="left", box=None, pad_edge=False)
     for column in COLUMNS:
-        shown.add_column(column, justify="left" if column in ("pool", "kind") else "right")
+        left = column in ("pool", "kind")
+        # A narrow terminal costs the ends of long names, never a digit.
+        shown.add_column(column, justify="left" if left else "right", no_wrap=column != "pool")
     for row in view["pools"]:
         short = row["ready"] < row["workers"]
         cells = [

@@ -36,11 +36,11 @@ CONTROL: dict[str, dict[str, Any]] = {
     "flow.list": {"ok": True, "flows": [{"name": "f", "state": "running", "file": "f.yaml",
                                          "pools": ["a", "b"]}]},
     "flow.stop": {"ok": True},
-    "flow.start": {"ok": True, "name": "f"},
+    "flow.start": {"ok": True, "name": "f", "warnings": ["f.yaml:1: odd"]},
     "flow.info": {"ok": True, "name": "f", "state": "running", "file": "f.yaml", "pools": [
         {"name": "a", "command": "cat", "kind": "line", "state": "running", "last_error": "died",
          "workers": [{"worker": 1, "pid": 7, "state": "ready", "restarts": 0, "since": "now"}],
-         "subscriptions": ["b one"]}]},
+         "subscriptions": [{"name": "b", "filter": "x", "type": "one"}]}]},
 }  # fmt: skip
 
 

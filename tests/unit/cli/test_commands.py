@@ -219,6 +219,7 @@ def test_flows(drop: Run, capfd: pytest.CaptureFixture[str]) -> None:
     shown = capfd.readouterr().out
     assert "1 ready" in shown
     assert "a: died" in shown
+    assert "a: gets (one) what b answers containing 'x'" in shown
     assert drop("flow", "stop", "f", "--json") == 0
     assert json.loads(capfd.readouterr().out)["request"] == {"op": "flow.stop", "name": "f"}
 
@@ -226,6 +227,8 @@ def test_flows(drop: Run, capfd: pytest.CaptureFixture[str]) -> None:
 def test_a_flow_file_is_sent_as_a_whole_path(drop: Run, capfd: pytest.CaptureFixture[str]) -> None:
     assert drop("flow", "start", "f.yaml", "--json") == 0
     request = {"op": "flow.start", "file": str(Path("f.yaml").absolute())}
-    assert json.loads(capfd.readouterr().out)["request"] == request
+    shown = capfd.readouterr()
+    assert json.loads(shown.out)["request"] == request
+    assert shown.err == "drop: warning: f.yaml:1: odd\n"
     assert drop("flow", "start", "name", "--json") == 0
     assert json.loads(capfd.readouterr().out)["request"] == {"op": "flow.start", "name": "name"}
