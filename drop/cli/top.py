@@ -103,7 +103,7 @@ def table(view: Document, address: str) -> Table:
 
     uptime = timedelta(seconds=view["uptime_ms"] // 1000)
     title = f"{view['node']} at {address}, up {uptime}"
-    shown = Table(title=Text(title), title_justify="left", box=None, pad_edge=False)
+    shown = Table(title=Text(title), title_justify="left", box=None, padding=(0, 1, 0, 0))
     for column in COLUMNS:
         left = column in ("pool", "kind")
         # A narrow terminal costs the ends of long names, never a digit.
