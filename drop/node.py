@@ -72,6 +72,7 @@ class PlannedPools:
             log=os.path.join(self._settings.log_dir, file_name(pool.name)),
             workers=pool.workers,
             restart=Restart(pool.restart),
+            drain_seconds=self._settings.grace_ms / 1000.0,
         )
 
     def _launch(self, pool: plan.Pool, worker: int) -> Process:
