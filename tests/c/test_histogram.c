@@ -1,4 +1,4 @@
-/* The histogram against arithmetic: bucket edges, the error bound, quantiles of known data, merging. */
+/* The histogram against arithmetic: bucket edges, error bound, quantiles of known data, merging. */
 #include "check.h"
 #include "histogram.h"
 
