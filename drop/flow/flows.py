@@ -177,13 +177,14 @@ class Flows:
         return entry
 
     async def _change(self, entries: Sequence[Entry]) -> None:
+        """Raises FlowError."""
         try:
-            shall = wiring(_flows(entries))
+            await self._apply(entries, wiring(_flows(entries)))
         except ConfigurationError as error:
             raise FlowError("bad_flow", str(error)) from error
-        await self._apply(entries, shall)
 
     async def _apply(self, entries: Sequence[Entry], shall: Wiring) -> None:
+        """Raises ConfigurationError, and then all is as before."""
         before, after = self.entries, {entry.name: entry for entry in entries}
         self._warn(entry.flow for entry in entries if entry.wanted)
         underway = {name: _underway(before.get(name), entry) for name, entry in after.items()}
@@ -192,7 +193,8 @@ class Flows:
             await self._runner.apply(shall, self._grace_seconds)
         except ValueError as error:
             self.entries = before
-            raise FlowError("bad_flow", f"the dataplane refused it: {error}") from error
+            what = f"the dataplane cannot take them: {error}"
+            raise ConfigurationError(what, file="flows") from error
         self.entries = after
 
     def _warn(self, flows: Iterable[LoadedFlow]) -> None:

@@ -24,7 +24,7 @@ class FakeDataplane:
         self.workers: dict[int, tuple[int, int, int]] = {}
         """By id: its pool, and the descriptors that lead to it."""
         self.refused: dict[str, str | None] = {}
-        self.pools_max = 1000
+        self.pools_max = 10_000
         self.happening_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._happenings: list[tuple[Any, ...]] = []
         self._ids = count(1)

@@ -326,7 +326,7 @@ class Supervision:
         return f"{self.policy.command}: {how}"
 
     def _report_end(self, slot: Slot) -> None:
-        level = "warning" if slot.wanted else "info"
+        level = "warning" if slot.wanted and not slot.renew else "info"
         event = "worker_ended" if slot.pid else "spawn_failed"
         counts = f"answered {slot.answered}, unanswered {slot.unanswered}" if slot.pid else ""
         text = "; ".join(filter(None, (self._end_text(slot), counts)))
