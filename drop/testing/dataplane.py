@@ -1,4 +1,4 @@
-"""A dataplane without messages: keeps a record of the commands, and reports what a test tells it to.
+"""A dataplane without messages: records the commands, reports what a test tells it to.
 
 It owns descriptors as the real one does, so that real workers see their pipes close.
 """

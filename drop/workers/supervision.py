@@ -45,6 +45,8 @@ class Slot:
     renew: bool = False
     """We are ending its worker in order to start another."""
     pid: int = 0
+    command: str = ""
+    """What the worker runs; the pool's own may be newer."""
     since: float = 0.0
     """When the present state began."""
     spawned_at: float = 0.0
@@ -194,6 +196,7 @@ class Supervision:
             case ev.Spawned():
                 slot.stale = slot.renew = False
                 slot.pid, slot.spawned_at = event.pid, self._now
+                slot.command = self.policy.command
                 slot.answered = slot.unanswered = 0
                 slot.clean = slot.hopeless = False
                 slot.error = slot.fault = ""
@@ -323,7 +326,7 @@ class Supervision:
         if not slot.pid:  # never started: the launcher's text names the command
             return slot.error
         how = f"{slot.fault} ({slot.error})" if slot.fault else slot.error
-        return f"{self.policy.command}: {how}"
+        return f"{slot.command}: {how}"
 
     def _report_end(self, slot: Slot) -> None:
         level = "warning" if slot.wanted and not slot.renew else "info"
