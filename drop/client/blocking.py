@@ -197,6 +197,7 @@ class Client:
         deadline = monotonic() + seconds
         backoff = Backoff()
         while True:
+            self._check_open()
             try:
                 connection = self._open(min(self._connect_timeout, seconds))
             except DropError as error:
@@ -210,6 +211,9 @@ class Client:
                 return connection
 
     def _open(self, seconds: float | None = None) -> SocketConnection:
+        self._check_open()
+        return SocketConnection(self._address, self._token, seconds or self._connect_timeout)
+
+    def _check_open(self) -> None:
         if self._closed:
             raise ConnectionLost(f"{self._address}: the client is closed")
-        return SocketConnection(self._address, self._token, seconds or self._connect_timeout)

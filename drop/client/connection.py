@@ -27,7 +27,7 @@ class Owner(Protocol):
         """Answers came or output left: there may be room again."""
 
     def paused(self) -> None:
-        """The kernel takes no more output until the next progress()."""
+        """Nothing more can be sent here: until the next progress(), or for good."""
 
     def received(self, events: list[bytes]) -> None:
         """Events, in order; the list is the connection's."""
@@ -142,16 +142,25 @@ class Connection(asyncio.BufferedProtocol):
         return self._transport is None or self._transport.is_closing()
 
     def close(self, error: DropError | None = None) -> None:
-        """Write what is encoded, then close; the first error given is the one that is told."""
+        """Write what is encoded, then close; the first error given is the one that is told.
+
+        A peer that does not read has CLOSE_S for what is still to be written.
+        """
         self._error = self._error or error
-        if self._transport is not None:
-            self._write()
-            self._transport.close()
+        if self._transport is None or self._transport.is_closing():
+            return
+        self._owner.paused()
+        self._write()
+        self._transport.close()
+        if self._watching is not None:
+            self._watching.cancel()
+        self._watching = self._loop.call_later(limits.CLOSE_S, self._transport.abort)
 
     def abort(self, error: DropError) -> None:
         """Close without writing: the peer is dead or talks nonsense."""
         self._error = self._error or error
         if self._transport is not None:
+            self._owner.paused()
             self._transport.abort()
 
     def pause_reading(self, paused: bool) -> None:
@@ -206,6 +215,7 @@ class Connection(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         reason = exc or ConnectionLost("the connection ended")
         error = at(self._address, self._error or reason)
+        self._owner.paused()  # first: those who fail now may call again at once
         if self._watching is not None:
             self._watching.cancel()
         self.requests.fail(lambda: again(error))

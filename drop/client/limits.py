@@ -48,6 +48,9 @@ BACKOFF_MAX_S: Final = 2.0
 #: s that a connection must have lived for the pauses to start small again
 STEADY_S: Final = 5.0
 
+#: s that close() waits for output that the node does not read
+CLOSE_S: Final = 2.0
+
 #: idle connections that a blocking client keeps for its threads
 IDLE_MAX: Final = 16
 #: s after which an idle connection is looked at before it is used

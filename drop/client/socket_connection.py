@@ -112,13 +112,26 @@ class SocketConnection:
     def send(self, seconds: float) -> None:
         """Write what is encoded."""
         self.limit(seconds)
+        data = self.requests.encoder.take()
         try:
-            self._socket.sendall(self.requests.encoder.take())
+            sent = self._socket.send(data)
+            if sent < len(data):
+                self._send_rest(memoryview(data)[sent:], seconds)
         except BlockingIOError:
             self.broken = True
-            raise CallTimeout(f"{self._address}: the node read nothing for {seconds:g} s") from None
+            raise CallTimeout(
+                f"{self._address}: the node reads too slowly: {seconds:g} s"
+            ) from None
         except OSError as error:
             raise self._dead(self._last_words() or error) from None
+
+    def _send_rest(self, data: memoryview, seconds: float) -> None:
+        """A send came back early: interrupted, or as much as went in the time it had."""
+        deadline = monotonic() + seconds
+        while data:
+            data = data[self._socket.send(data) :]
+            if data and monotonic() > deadline:
+                raise BlockingIOError
 
     def await_reply(self, reply: Reply, seconds: float) -> bytes:
         """Write what is encoded, then read until the reply is there."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from drop._fast.codec import GOAWAY, WELCOME, Requests
@@ -63,8 +65,18 @@ def at(address: object, error: BaseException) -> DropError:
     """The error with the address in front; what is not ours becomes ConnectionLost."""
     if isinstance(error, DropError):
         return type(error)(f"{address}: {error}")
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return ConnectionLost(f"{address}: {text or type(error).__name__}")
+    return ConnectionLost(f"{address}: {text_of(error)}")
+
+
+def text_of(error: BaseException) -> str:
+    """What an error of the system means; asyncio's own texts hide it."""
+    if not isinstance(error, OSError) or error.errno is None:
+        return str(error) or type(error).__name__
+    if error.errno in (errno.ECONNREFUSED, errno.ENOENT):
+        return f"{os.strerror(error.errno)}; is drop-node running there?"
+    if error.errno in errno.errorcode:
+        return os.strerror(error.errno)
+    return error.strerror or str(error)  # getaddrinfo has numbers of its own
 
 
 def again(error: DropError) -> DropError:
