@@ -1,0 +1,130 @@
+/* Queueing and sending; see output.h.
+ *
+ * A slow reader: from DROP_OUTPUT_HIGH on nothing is read from it and its subscriptions lose events (or make their pools wait);
+ * when nothing leaves for slow_client_ms, or DROP_OUTPUT_MAX wait, it is cut. */
+#include "output.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+#include "reactor.h"
+
+static void cut(struct drop_connection *connection)
+{
+    connection->reactor->counters.cut_slow++;
+    drop_connection_close(connection);
+}
+
+/* A place for the body of a frame whose header is written; NULL: the connection is closed. */
+static inline char *begin_frame(struct drop_connection *connection, enum drop_frame_type type,
+                                uint8_t flags, uint8_t code, uint64_t id, size_t length)
+{
+    struct drop_reactor *reactor = connection->reactor;
+    if (connection->state >= DROP_CONNECTION_LEAVING)
+        return NULL;
+    size_t waiting = drop_buffer_length(&connection->output);
+    char *place = NULL;
+    if (waiting <= DROP_OUTPUT_MAX)
+        place = drop_buffer_reserve(&connection->output, &reactor->memory,
+                                    DROP_FRAME_HEADER + length);
+    if (!place) {
+        cut(connection);
+        return NULL;
+    }
+    drop_frame_put(place, (uint8_t)type, flags, code, id, (uint32_t)length);
+    drop_buffer_commit(&connection->output, DROP_FRAME_HEADER + length);
+    drop_reactor_mark_connection(reactor, connection);
+    return place + DROP_FRAME_HEADER;
+}
+
+void drop_output_frame(struct drop_connection *connection, enum drop_frame_type type,
+                       uint8_t flags, uint8_t code, uint64_t id, const void *body, size_t length)
+{
+    char *place = begin_frame(connection, type, flags, code, id, length);
+    if (place && length)
+        memcpy(place, body, length);
+}
+
+void drop_connection_answer(struct drop_connection *connection, uint64_t id,
+                            enum drop_status status, const char *payload, size_t length)
+{
+    char *place = begin_frame(connection, DROP_ANSWER, 0, (uint8_t)status, id, length);
+    if (place && length)
+        memcpy(place, payload, length);
+}
+
+bool drop_connection_has_room(const void *owner)
+{
+    const struct drop_connection *connection = owner;
+    return connection->state >= DROP_CONNECTION_LEAVING
+           || drop_buffer_length(&connection->output) < DROP_OUTPUT_HIGH;
+}
+
+void drop_connection_event(struct drop_connection *connection,
+                           struct drop_subscription *subscription, const char *payload,
+                           size_t length)
+{
+    if (!subscription->wait && !drop_connection_has_room(connection)) {
+        subscription->lost++;
+        return;
+    }
+    if (subscription->lost) {
+        char gap[8];
+        drop_put_u64(gap, subscription->lost);
+        subscription->lost = 0;
+        drop_output_frame(connection, DROP_EVENT, DROP_FLAG_GAP, 0, subscription->id, gap,
+                          sizeof gap);
+    }
+    drop_output_frame(connection, DROP_EVENT, 0, 0, subscription->id, payload, length);
+}
+
+/* After sending: what a full or emptied output means for the rest. */
+static void weigh_output(struct drop_connection *connection)
+{
+    size_t waiting = drop_buffer_length(&connection->output);
+    if (waiting > DROP_OUTPUT_HIGH) {
+        connection->stops |= DROP_STOP_OUTPUT;
+    } else if (waiting <= DROP_OUTPUT_LOW) {
+        if (connection->stops & DROP_STOP_OUTPUT) {
+            connection->stops &= (uint8_t)~DROP_STOP_OUTPUT;
+            drop_connection_go_on_later(connection);
+        }
+        if (connection->waitlist.first)
+            drop_waitlist_serve(connection->reactor, &connection->waitlist,
+                                drop_connection_has_room, connection);
+    }
+    if (!waiting && connection->state == DROP_CONNECTION_LEAVING)
+        shutdown(connection->source.fd, SHUT_WR);
+    if (!waiting && connection->state == DROP_CONNECTION_CLOSING)
+        drop_connection_go_on_later(connection);
+}
+
+void drop_connection_flush(struct drop_connection *connection)
+{
+    struct drop_reactor *reactor = connection->reactor;
+    bool blocked = false;
+    size_t waiting;
+    if (connection->state == DROP_CONNECTION_CLOSED)
+        return;
+    while (!blocked && (waiting = drop_buffer_length(&connection->output))) {
+        ssize_t count = send(connection->source.fd, drop_buffer_data(&connection->output), waiting,
+                             MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (count > 0) {
+            drop_buffer_consume(&connection->output, &reactor->memory, (size_t)count);
+            connection->progress_ns = reactor->now_ns;
+        } else if (errno == EAGAIN) {
+            blocked = true;
+        } else if (errno != EINTR) {
+            drop_connection_close(connection);
+            return;
+        }
+    }
+    if (blocked && !connection->send_blocked) {
+        connection->progress_ns = reactor->now_ns;
+        drop_timer_arm(&reactor->timers, &connection->timer,
+                       reactor->now_ns + reactor->options.slow_client_ms * DROP_NS_PER_MS);
+    }
+    connection->send_blocked = blocked;
+    weigh_output(connection);
+    drop_connection_update(connection);
+}

@@ -1,0 +1,340 @@
+/* The life of a worker and the way to its stdin; see worker.h. The way back is in answers.c. */
+#include "worker.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "answers.h"
+#include "length.h"
+#include "line.h"
+#include "reactor.h"
+
+#define TICKETS_FIRST 8u
+
+static void on_input(struct drop_reactor *reactor, struct drop_source *source, uint32_t events)
+{
+    (void)reactor;
+    (void)events;
+    drop_worker_flush(DROP_CONTAINER(source, struct drop_worker, input));
+}
+
+static int set_nonblocking(int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+    return flags < 0 ? -1 : fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+}
+
+struct drop_worker *drop_worker_create(struct drop_pool *pool, uint64_t id, int stdin_fd,
+                                       int stdout_fd)
+{
+    struct drop_reactor *reactor = pool->reactor;
+    struct drop_worker *worker = calloc(1, sizeof *worker);
+    if (!worker)
+        return NULL;
+    worker->reactor = reactor;
+    worker->pool = pool;
+    worker->id = id;
+    worker->level = DROP_LEVEL_NONE;
+    worker->input = (struct drop_source){.fd = stdin_fd, .ready = on_input};
+    worker->timer.fire = drop_worker_expire;
+    worker->waiter.resume = drop_worker_resume;
+    drop_queue_init(&worker->own);
+    worker->tickets = calloc(TICKETS_FIRST, sizeof *worker->tickets);
+    worker->ticket_mask = TICKETS_FIRST - 1;
+    worker->output = (struct drop_source){.fd = stdout_fd, .ready = drop_worker_readable};
+    if (!worker->tickets || set_nonblocking(stdin_fd) || set_nonblocking(stdout_fd)
+        || drop_timers_register(&reactor->timers)) {
+        free(worker->tickets);
+        free(worker);
+        return NULL;
+    }
+    if (drop_reactor_watch(reactor, &worker->output, EPOLLIN)) {
+        drop_timers_unregister(&reactor->timers, &worker->timer);
+        free(worker->tickets);
+        free(worker);
+        return NULL;
+    }
+    worker->reading = true;
+    worker->next_in_pool = pool->workers;
+    if (pool->workers)
+        pool->workers->previous_in_pool = worker;
+    pool->workers = worker;
+    pool->worker_count++;
+    worker->next_by_id = reactor->workers[id % DROP_WORKER_BUCKETS];
+    reactor->workers[id % DROP_WORKER_BUCKETS] = worker;
+    reactor->worker_count++;
+    drop_pool_file_worker(pool, worker);
+    return worker;
+}
+
+void drop_worker_destroy(struct drop_worker *worker)
+{
+    assert(worker->gone && !worker->waiter.list && worker->head == worker->tail);
+    free(worker->tickets);
+    free(worker);
+}
+
+bool drop_worker_has_room(const struct drop_worker *worker)
+{
+    return !worker->draining && !worker->gone
+           && drop_worker_inflight(worker) < worker->pool->options.inflight
+           && drop_buffer_length(&worker->outgoing) < DROP_WORKER_OUTGOING_MAX;
+}
+
+bool drop_worker_has_own_room(const struct drop_worker *worker)
+{
+    return (!worker->own.first && drop_worker_has_room(worker))
+           || worker->own.count < worker->pool->options.queue;
+}
+
+static int grow_tickets(struct drop_worker *worker)
+{
+    uint32_t capacity = worker->ticket_mask + 1;
+    struct drop_ticket *tickets = malloc(2 * capacity * sizeof *tickets);
+    if (!tickets)
+        return -1;
+    for (uint32_t i = worker->head; i != worker->tail; i++)
+        tickets[i & (2 * capacity - 1)] = worker->tickets[i & worker->ticket_mask];
+    free(worker->tickets);
+    worker->tickets = tickets;
+    worker->ticket_mask = 2 * capacity - 1;
+    return 0;
+}
+
+/* Appends the message as the worker's kind frames it; the framed length, or 0 without memory. */
+static inline size_t append_framed(struct drop_worker *worker, const char *payload,
+                                   uint32_t length)
+{
+    const struct drop_pool_options *options = &worker->pool->options;
+    bool line = options->kind == DROP_KIND_LINE;
+    size_t body = line && options->ncm ? drop_ncm_encoded_length(payload, length) : length;
+    size_t framed = body + (line ? 1 : DROP_LENGTH_PREFIX);
+    char *place =
+        drop_buffer_reserve(&worker->outgoing, &worker->reactor->memory, framed);
+    if (!place)
+        return 0;
+    if (!line) {
+        drop_length_put(place, length);
+        memcpy(place + DROP_LENGTH_PREFIX, payload, length);
+    } else {
+        if (body == length)
+            memcpy(place, payload, length);
+        else
+            drop_ncm_encode(place, payload, length);
+        place[body] = '\n';
+    }
+    drop_buffer_commit(&worker->outgoing, framed);
+    return framed;
+}
+
+int drop_worker_give(struct drop_worker *worker, const struct drop_ticket *ticket,
+                     const char *payload, uint32_t length)
+{
+    struct drop_reactor *reactor = worker->reactor;
+    uint32_t inflight = drop_worker_inflight(worker);
+    if (inflight > worker->ticket_mask && grow_tickets(worker))
+        return -1;
+    size_t framed = append_framed(worker, payload, length);
+    if (!framed)
+        return -1;
+    struct drop_ticket *mine = &worker->tickets[worker->tail++ & worker->ticket_mask];
+    *mine = *ticket;
+    mine->length = (uint32_t)framed;
+    worker->pool->inflight++;
+    if (inflight++ == 0) {
+        worker->head_since_ns = reactor->now_ns;
+        if (worker->pool->options.timeout_ns)
+            drop_timer_arm(&reactor->timers, &worker->timer,
+                           reactor->now_ns + worker->pool->options.timeout_ns);
+    }
+    drop_timer_arm(&reactor->timers, &worker->timer, ticket->deadline_ns);
+    if ((inflight & (inflight - 1)) == 0 || !drop_worker_has_room(worker))
+        drop_pool_file_worker(worker->pool, worker);
+    drop_reactor_mark_worker(reactor, worker);
+    return 0;
+}
+
+static void watch_input(struct drop_worker *worker, bool full)
+{
+    if (full == worker->writing)
+        return;
+    if (!full)
+        drop_reactor_unwatch(worker->reactor, &worker->input);
+    else if (drop_reactor_watch(worker->reactor, &worker->input, EPOLLOUT))
+        return; /* without memory in the kernel: the next message for it tries again */
+    worker->writing = full;
+}
+
+void drop_worker_flush(struct drop_worker *worker)
+{
+    while (!worker->gone && worker->written < drop_buffer_length(&worker->outgoing)) {
+        ssize_t count = write(worker->input.fd, drop_buffer_data(&worker->outgoing) + worker->written,
+                              drop_buffer_length(&worker->outgoing) - worker->written);
+        if (count >= 0) {
+            worker->written += (size_t)count;
+        } else if (errno == EAGAIN) {
+            watch_input(worker, true);
+            break;
+        } else if (errno != EINTR) {
+            drop_worker_finish_reading(worker, "write", "the worker closed its stdin");
+            return;
+        }
+    }
+    if (worker->gone)
+        return;
+    if (worker->written == drop_buffer_length(&worker->outgoing))
+        watch_input(worker, false);
+    if (worker->early)
+        drop_worker_resume(worker->reactor, &worker->waiter);
+}
+
+/* Leaves everything that names it and closes its descriptors. */
+static void detach(struct drop_worker *worker)
+{
+    struct drop_reactor *reactor = worker->reactor;
+    struct drop_pool *pool = worker->pool;
+    worker->gone = true;
+    drop_pool_unfile_worker(pool, worker);
+    drop_waiter_leave(&worker->waiter);
+    drop_timers_unregister(&reactor->timers, &worker->timer);
+    if (worker->previous_in_pool)
+        worker->previous_in_pool->next_in_pool = worker->next_in_pool;
+    else
+        pool->workers = worker->next_in_pool;
+    if (worker->next_in_pool)
+        worker->next_in_pool->previous_in_pool = worker->previous_in_pool;
+    pool->worker_count--;
+    struct drop_worker **link = &reactor->workers[worker->id % DROP_WORKER_BUCKETS];
+    while (*link != worker)
+        link = &(*link)->next_by_id;
+    *link = worker->next_by_id;
+    reactor->worker_count--;
+    /* Said to epoll before close: a child that is being started holds copies of all descriptors for a moment, and
+     * an entry that outlives ours would report a freed worker. */
+    if (worker->reading)
+        drop_reactor_unwatch(reactor, &worker->output);
+    if (worker->writing)
+        drop_reactor_unwatch(reactor, &worker->input);
+    worker->reading = worker->writing = false;
+    close(worker->input.fd);
+    close(worker->output.fd);
+    worker->input.fd = worker->output.fd = -1;
+    worker->next_in_pool = reactor->dead_workers;
+    reactor->dead_workers = worker;
+}
+
+/* The payload that was framed in `bytes`; ncm is undone in place. */
+static char *unframe(const struct drop_worker *worker, char *bytes, uint32_t framed,
+                     uint32_t *length)
+{
+    if (worker->pool->options.kind == DROP_KIND_FRAME) {
+        *length = framed - DROP_LENGTH_PREFIX;
+        return bytes + DROP_LENGTH_PREFIX;
+    }
+    *length = framed - 1;
+    if (worker->pool->options.ncm)
+        *length = (uint32_t)drop_ncm_decode(bytes, *length);
+    return bytes;
+}
+
+/* A message whose worker is gone goes back to the mailbox, unless nobody wants it any more. */
+static void give_back(struct drop_worker *worker, struct drop_ticket *ticket, char *bytes)
+{
+    struct drop_pool *pool = worker->pool;
+    uint32_t length;
+    char *payload = unframe(worker, bytes, ticket->length, &length);
+    struct drop_message *message = NULL;
+    if (!(ticket->flags & (DROP_TICKET_BROADCAST | DROP_TICKET_LATE)))
+        message = drop_message_create(&pool->reactor->memory, ticket, payload, length);
+    if (message)
+        drop_pool_requeue(pool, message);
+    else
+        drop_pool_fail_ticket(pool, ticket,
+                              ticket->flags & DROP_TICKET_BROADCAST ? DROP_NO_WORKER
+                                                                    : DROP_OVERLOADED,
+                              "its worker died and there is no memory to try another");
+}
+
+/* From the newest to the oldest, so that the mailbox has them in order again. */
+static void settle(struct drop_worker *worker, enum drop_status status, const char *text)
+{
+    struct drop_pool *pool = worker->pool;
+    char *bytes = worker->outgoing.bytes ? drop_buffer_data(&worker->outgoing) : NULL;
+    size_t offset = drop_buffer_length(&worker->outgoing);
+    while (worker->tail != worker->head) {
+        struct drop_ticket *ticket = &worker->tickets[--worker->tail & worker->ticket_mask];
+        offset -= ticket->length;
+        pool->inflight--;
+        bool head = worker->tail == worker->head;
+        if (head && (status != DROP_ERROR || ticket->attempts >= pool->options.retries)) {
+            drop_pool_fail_ticket(pool, ticket, status, text);
+            continue;
+        }
+        if (head) {
+            ticket->attempts++;
+            pool->counters.retried++;
+        }
+        give_back(worker, ticket, bytes + offset);
+    }
+    assert(offset == 0);
+    struct drop_message *message;
+    while ((message = drop_queue_pop(&worker->own))) {
+        pool->private_waiting--;
+        drop_pool_fail_ticket(pool, &message->ticket, DROP_NO_WORKER, "");
+        drop_message_destroy(&pool->reactor->memory, message);
+    }
+}
+
+void drop_worker_gone(struct drop_worker *worker, const char *reason, enum drop_status status,
+                      const char *text)
+{
+    struct drop_reactor *reactor = worker->reactor;
+    struct drop_pool *pool = worker->pool;
+    if (worker->gone)
+        return;
+    uint32_t unanswered = drop_worker_inflight(worker);
+    detach(worker);
+    settle(worker, status, text);
+    drop_buffer_release(&worker->outgoing, &reactor->memory);
+    drop_buffer_release(&worker->inbox, &reactor->memory);
+    drop_reactor_tell(reactor, DROP_WORKER_GONE, pool->id, worker->id, unanswered, reason,
+                      strlen(reason));
+    if (pool->refusal && !pool->worker_count)
+        drop_pool_fail_waiting(pool, DROP_NO_WORKER, pool->refusal);
+    drop_pool_refill(pool);
+    drop_pool_check_drained(pool);
+}
+
+void drop_worker_drain(struct drop_worker *worker)
+{
+    worker->draining = true;
+    drop_pool_unfile_worker(worker->pool, worker);
+    drop_worker_check_drained(worker);
+}
+
+void drop_worker_check_drained(struct drop_worker *worker)
+{
+    struct drop_pool *pool = worker->pool;
+    if (!worker->draining || worker->gone || drop_worker_inflight(worker) || worker->own.first)
+        return;
+    detach(worker);
+    drop_buffer_release(&worker->inbox, &worker->reactor->memory);
+    drop_reactor_tell(worker->reactor, DROP_WORKER_DRAINED, pool->id, worker->id, 0, NULL, 0);
+}
+
+bool drop_worker_cancel(struct drop_worker *worker, struct drop_connection *connection,
+                        uint64_t id)
+{
+    for (uint32_t i = worker->head; i != worker->tail; i++) {
+        struct drop_ticket *ticket = &worker->tickets[i & worker->ticket_mask];
+        if (ticket->connection != connection || ticket->id != id)
+            continue;
+        drop_worker_abandon(worker, ticket, DROP_CANCELLED, "cancelled by the caller");
+        return true;
+    }
+    return false;
+}

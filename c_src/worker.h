@@ -1,0 +1,88 @@
+/* A worker as the dataplane sees it: two pipes, the tickets of what it has, and the bytes it may have to give back.
+ *
+ * Invariants: tickets are in the order of the bytes in `outgoing`, which begins with the oldest unanswered message; its first
+ * `written` bytes are in the pipe or read already. Bytes stay until they are answered, so when the worker dies everything but
+ * the head returns to the mailbox. */
+#ifndef DROP_WORKER_H
+#define DROP_WORKER_H
+
+#include "buffer.h"
+#include "message.h"
+#include "source.h"
+#include "status.h"
+#include "timer.h"
+#include "waiter.h"
+
+struct drop_pool;
+struct drop_reactor;
+
+#define DROP_LEVEL_NONE 0xffu
+
+struct drop_worker {
+    struct drop_source output; /* its stdout: what we read */
+    struct drop_source input;  /* its stdin: watched only while it is full */
+    struct drop_waiter waiter; /* for room where its next answer has to go */
+    struct drop_reactor *reactor;
+    struct drop_pool *pool;
+    uint64_t id;
+    struct drop_ticket *tickets; /* a ring */
+    uint32_t ticket_mask;
+    uint32_t head; /* oldest ticket; counts on, masked when used */
+    uint32_t tail;
+    struct drop_buffer outgoing;
+    size_t written;
+    struct drop_buffer inbox;
+    size_t scanned; /* of the inbox: no line ends there */
+    size_t needed;  /* bytes that make the next answer whole, when known */
+    struct drop_queue own; /* broadcasts that wait for this worker */
+    uint64_t head_since_ns; /* since when the head is the one it works on */
+    struct drop_timer timer;
+    struct drop_worker *next_in_level;
+    struct drop_worker *previous_in_level;
+    struct drop_worker *next_in_pool;
+    struct drop_worker *previous_in_pool;
+    struct drop_worker *next_by_id;
+    struct drop_worker *next_dirty;
+    uint8_t level;
+    bool dirty;
+    bool gone;     /* closed; freed at the end of the turn */
+    bool draining; /* nothing new */
+    bool reading;  /* stdout is watched */
+    bool writing;  /* stdin is watched: it is full */
+    bool early;    /* answered before its message was written whole */
+};
+
+/* Takes the descriptors. NULL without memory (the descriptors stay the caller's). */
+struct drop_worker *drop_worker_create(struct drop_pool *pool, uint64_t id, int stdin_fd,
+                                       int stdout_fd);
+/* Frees a worker that is gone. */
+void drop_worker_destroy(struct drop_worker *worker);
+
+static inline uint32_t drop_worker_inflight(const struct drop_worker *worker)
+{
+    return worker->tail - worker->head;
+}
+
+bool drop_worker_has_room(const struct drop_worker *worker);
+/* Whether a broadcast finds a place with it or in its own queue. */
+bool drop_worker_has_own_room(const struct drop_worker *worker);
+
+/* Gives it a message; it must have room. 0, or -1 when the memory budget says no (nothing changes). */
+int drop_worker_give(struct drop_worker *worker, const struct drop_ticket *ticket,
+                     const char *payload, uint32_t length);
+/* Writes what it was given in this turn. */
+void drop_worker_flush(struct drop_worker *worker);
+
+/* Nothing new; when its answers are in, its stdin is closed and WORKER_DRAINED told. */
+void drop_worker_drain(struct drop_worker *worker);
+/* Its process is dead: what is left in its stdout counts, then it is gone. */
+void drop_worker_exited(struct drop_worker *worker);
+/* Closes it now. `reason` is told to the control plane; the head fails with `status` and `text` (or is retried when
+ * `status` is DROP_ERROR), the rest goes back to the mailbox. */
+void drop_worker_gone(struct drop_worker *worker, const char *reason, enum drop_status status,
+                      const char *text);
+/* Abandons the call: its answer will be dropped. False: it does not have it. */
+bool drop_worker_cancel(struct drop_worker *worker, struct drop_connection *connection,
+                        uint64_t id);
+
+#endif

@@ -1,0 +1,71 @@
+"""Types of drop._fast.reactor; the behaviour is described in reactor.pyx and docs/protocol.md.
+
+A happening is a tuple that starts with one of these numbers:
+
+    (WORKER_GONE, pool, worker, reason, unanswered)   its descriptors are closed; kill its group.
+        reason: eof, timeout, unasked, too_large, write, removed, memory
+    (WORKER_DRAINED, pool, worker)
+    (POOL_DRAINED, pool)
+    (DRAINED,)
+    (MESSAGE, pool, token, payload)                   for a control pool; answer(token, ...)
+    (PUBLISHED, request, accepted, refused)
+    (STATISTICS, request, json)
+"""
+
+from typing import Any, Literal
+
+WORKER_GONE: int
+WORKER_DRAINED: int
+POOL_DRAINED: int
+DRAINED: int
+MESSAGE: int
+PUBLISHED: int
+STATISTICS: int
+
+def leak_counters() -> dict[str, int]: ...
+
+class Reactor:
+    def __init__(
+        self,
+        *,
+        node_name: str,
+        payload_max: int,
+        connections_max: int,
+        calls_max: int,
+        slow_client_ms: int,
+        memory_max: int,
+        token: bytes = b"",
+    ) -> None: ...
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+    @property
+    def happening_fd(self) -> int: ...
+    def happenings(self) -> list[tuple[Any, ...]]: ...
+    def listen(self, fd: int, *, trusted: bool) -> int: ...
+    def listen_stop(self, listener: int) -> None: ...
+    def pool_create(
+        self,
+        name: str,
+        *,
+        kind: Literal["line", "frame", "control"] | str,
+        inflight: int = 1,
+        queue: int = 1024,
+        overflow: Literal["default", "reject", "block", "drop-oldest"] | str = "default",
+        timeout_ms: int = 0,
+        newline: Literal["refuse", "ncm"] | str = "refuse",
+        retries: int = 0,
+    ) -> int: ...
+    def pool_remove(self, pool: int) -> None: ...
+    def pool_drain(self, pool: int) -> None: ...
+    def pool_refuse(self, pool: int, text: str | None) -> None: ...
+    def worker_add(self, pool: int, stdin_fd: int, stdout_fd: int) -> int: ...
+    def worker_remove(self, worker: int, *, drain: bool) -> None: ...
+    def worker_exited(self, worker: int) -> None: ...
+    def subscribe(
+        self, source: int, target: int, filter: bytes, mode: Literal["one", "all"] | str
+    ) -> int: ...
+    def unsubscribe(self, subscription: int) -> None: ...
+    def answer(self, token: int, status: int, payload: bytes) -> None: ...
+    def publish(self, pool: int, messages: list[bytes]) -> int: ...
+    def statistics(self) -> int: ...
+    def drain(self) -> None: ...
