@@ -1,4 +1,4 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
+# cython: language_level=3, wraparound=False
 """Frames of docs/protocol.md in native code, for the client.
 
 `Encoder` appends frames to one growing bytes object, `Decoder` walks received bytes in place, and

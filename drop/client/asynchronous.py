@@ -157,6 +157,7 @@ class AsyncClient:
 
         `wait`: slow the pool down rather than lose events.
         """
+        self._keeper.check_open()
         subscription = Subscription(
             self._settings, pool, filter, wait=wait, on_close=self._subscriptions.discard
         )

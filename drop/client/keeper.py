@@ -54,14 +54,18 @@ class Keeper:
 
     def start(self) -> None:
         """Begin to connect unless that is under way. Raises ConnectionLost when it may not."""
-        if self._closed:
-            raise ConnectionLost(f"{self._settings}: the client is closed")
+        self.check_open()
         if self._was_connected and not self._settings.reconnect and self._connection is None:
             raise ConnectionLost(f"{self.problem} (reconnect is off)")
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(
                 self._run(), name=f"drop.client {self._settings}"
             )
+
+    def check_open(self) -> None:
+        """Raises ConnectionLost after the end."""
+        if self._closed:
+            raise ConnectionLost(f"{self._settings}: the client is closed")
 
     def end(self, error: DropError) -> None:
         """Close for good, without waiting."""

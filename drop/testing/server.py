@@ -67,7 +67,7 @@ class Line:
 
 
 class Peer:
-    """Listens on a free port of 127.0.0.1 from `async with` on.
+    """Listens from `async with` on: on `path`, or a port of 127.0.0.1 (0: a free one).
 
     `answer` may be replaced by a function (line, frame) that answers in its own way and calls
     `peer.echo(line, frame)` for the rest. `received` holds every frame that came, in order.
@@ -81,12 +81,14 @@ class Peer:
         greeting: Frame | bytes | None = None,
         answer: Callable[[Line, Frame], None] | None = None,
         port: int = 0,
+        path: str = "",
     ) -> None:
         self.token = token
         self.piecewise = piecewise
         self.greeting = greeting if greeting is not None else welcome()
         self.answer = answer or self.echo
         self.port = port
+        self.path = path
         self.received: list[Frame] = []
         self.lines: list[Line] = []
         self.connections = 0
@@ -96,7 +98,7 @@ class Peer:
 
     @property
     def address(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        return f"unix:{self.path}" if self.path else f"127.0.0.1:{self.port}"
 
     async def __aenter__(self) -> Self:
         await self.listen()
@@ -111,6 +113,9 @@ class Peer:
         await self.shut()
 
     async def listen(self) -> None:
+        if self.path:
+            self._server = await asyncio.start_unix_server(self._accept, self.path)
+            return
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 

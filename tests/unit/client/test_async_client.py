@@ -4,6 +4,7 @@ import asyncio
 import math
 import socket
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -65,13 +66,22 @@ async def test_one_write_and_one_connection_for_many_calls() -> None:
         assert {split_request(frame)[0] for frame in peer.seen(Type.CALL)} == {9000}
 
 
-async def test_connects_by_itself_and_over_a_unix_socket(tmp_path_factory: object) -> None:
+async def test_over_a_unix_socket(var_dir: Path) -> None:
+    path = str(var_dir / "drop.sock")
+    async with Peer(path=path) as peer, AsyncClient(f"unix:{path}") as client:
+        assert await client.call("echo", b"x") == b"x"
+        assert peer.connections == 1
+
+
+async def test_connects_by_itself() -> None:
     async with Peer() as peer:
         client = AsyncClient(peer.address)
         assert await asyncio.gather(client.call("a", b"1"), client.call("b", b"2")) == [b"1", b"2"]
         await client.close()
         with pytest.raises(ConnectionLost, match="closed"):
             await client.call("a", b"1")
+        with pytest.raises(ConnectionLost, match="closed"):
+            client.subscribe("a")
 
 
 async def test_what_the_node_says_becomes_typed_errors() -> None:

@@ -213,6 +213,12 @@ def test_nobody_listens(free_port: int, tmp_path: Path) -> None:
         Client(f"unix:{tmp_path}/none.sock").call("echo", b"x")
 
 
+def test_over_a_unix_socket(var_dir: Path) -> None:
+    path = str(var_dir / "drop.sock")
+    with PeerThread(lambda: Peer(path=path)), Client(f"unix:{path}") as client:
+        assert client.call("echo", b"x") == b"x"
+
+
 def test_tokens() -> None:
     with PeerThread(lambda: Peer(token=b"secret")) as thread:
         with Client(thread.peer.address, token=b"secret") as client:
