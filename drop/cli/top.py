@@ -63,14 +63,15 @@ def watch(client: Client, interval: float) -> Iterator[Document]:
 
 
 def view_of(before: Document, after: Document, seconds: float) -> Document:
-    """The node's pools with their rates, busiest first."""
-    old = {pool["name"]: pool for pool in before.get("pools", [])}
-    rows = [row_of(old.get(pool["name"], {}), pool, seconds) for pool in after.get("pools", [])]
+    """The pools with their rates, busiest first, without those of the node itself ($control)."""
+    old = {pool["name"]: pool for pool in before["pools"]}
+    pools = [pool for pool in after["pools"] if not pool["name"].startswith("$")]
+    rows = [row_of(old.get(pool["name"], {}), pool, seconds) for pool in pools]
     rows.sort(key=lambda row: (-row["answers_per_second"], row["name"]))
     return {
-        "node": after.get("node", ""),
-        "uptime_ms": after.get("uptime_ms", 0),
-        "connections": after.get("connections", {}),
+        "node": after["node"],
+        "uptime_ms": after["uptime_ms"],
+        "connections": after["connections"],
         "pools": rows,
     }
 
@@ -87,7 +88,7 @@ def row_of(old: Document, new: Document, seconds: float) -> Document:
         "waiting": new["waiting"],
         "inflight": new["inflight"],
         "workers": new["workers"],
-        "ready": new["ready"],
+        "refusing": new["refusing"],
         "p50_us": latency["p50"],
         "p99_us": latency["p99"],
         "errors": failed,
@@ -97,7 +98,7 @@ def row_of(old: Document, new: Document, seconds: float) -> Document:
 
 
 def table(view: Document, address: str) -> Table:
-    """The view for people; what went wrong since the last look is red."""
+    """The view for people; red: errors since the last look, and pools that nobody serves."""
     from rich.table import Table
     from rich.text import Text
 
@@ -109,14 +110,14 @@ def table(view: Document, address: str) -> Table:
         # A narrow terminal costs the ends of long names, never a digit.
         shown.add_column(column, justify="left" if left else "right", no_wrap=column != "pool")
     for row in view["pools"]:
-        short = row["ready"] < row["workers"]
+        alone = row["refusing"] or not row["workers"]
         cells = [
             Text(row["name"]),
             Text(row["kind"]),
             Text(f"{row['answers_per_second']:,.0f}"),
             Text(f"{row['waiting']:,}"),
             Text(f"{row['inflight']:,}"),
-            Text(f"{row['ready']}/{row['workers']}", style="red" if short else ""),
+            Text(str(row["workers"]), style="red" if alone else ""),
             Text(f"{row['p50_us']:,.0f}"),
             Text(f"{row['p99_us']:,.0f}"),
             Text(f"{row['errors']:,}", style="red" if row["errors_since"] else ""),

@@ -21,7 +21,7 @@ STATISTICS: dict[str, Any] = {
             "name": "echo",
             "kind": "line",
             "workers": 2,
-            "ready": 2,
+            "refusing": False,
             "waiting": 0,
             "inflight": 1,
             "answers": 5,

@@ -13,7 +13,7 @@ def pool(name: str = "a", answers: int = 0, errors: int = 0, **changes: Any) -> 
         "name": name,
         "kind": "line",
         "workers": 4,
-        "ready": 4,
+        "refusing": False,
         "waiting": 0,
         "inflight": 2,
         "messages": answers,
@@ -48,14 +48,16 @@ def test_the_busiest_pool_is_first() -> None:
 
 
 def test_the_table_shows_every_pool() -> None:
-    view = view_of(document(), document(pool("x[1]", 1234), pool("short", ready=1)), 1.0)
+    pools = pool("x[1]", 1234), pool("$control"), pool("short", workers=0)
+    view = view_of(document(), document(*pools), 1.0)
     console = Console(width=120, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
     console.print(table(view, "host:1"))
     text = console.export_text()
     assert "n at host:1, up 1:01:01" in text
     assert "x[1]" in text
     assert "1,234" in text
-    assert "1/4" in text
+    assert "short" in text
+    assert "$control" not in text
 
 
 def test_no_pools_is_said() -> None:
