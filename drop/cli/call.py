@@ -12,6 +12,8 @@ from drop.cli.target import open_client
 from drop.client import Client
 from drop.errors import DropError
 
+FAILURES_TOLD = 10  # a pool that is down fails every line in the same way
+
 Result = bytes | DropError
 Sender = Callable[[Client, str, list[bytes]], list[Result]]
 
@@ -80,17 +82,21 @@ def publish(
 def _send(
     client: Client, pool: str, messages: Messages, sender: Sender, show: Callable[[Result], None]
 ) -> int:
-    """The exit code. A single message that fails raises; of lines, each failure is told."""
-    code, number = errors.OK, 0
+    """The exit code. A single message that fails raises; of lines, the first failures are told."""
+    code, number, failed = errors.OK, 0, 0
     for batch in messages.batches():
         for result in sender(client, pool, batch):
             number += 1
             if isinstance(result, DropError):
                 if not messages.lines:
                     raise result
-                sys.stderr.write(f"drop: line {number}: {result.status}: {result}\n")
+                failed += 1
+                if failed <= FAILURES_TOLD:
+                    sys.stderr.write(f"drop: line {number}: {result.status}: {result}\n")
                 code = code or errors.describe(result)[1]
             show(result)
+    if failed > FAILURES_TOLD:
+        sys.stderr.write(f"drop: {failed} of {number} lines failed; --json tells of each\n")
     return code
 
 

@@ -112,6 +112,14 @@ def test_each_line_that_fails_is_told(piped: Piped) -> None:
     ]
 
 
+def test_a_wall_of_failures_is_summed_up(piped: Piped) -> None:
+    code, out, err = piped(b"x\n" * 500, "call", "broken", "--lines")
+    assert (code, out) == (1, b"\n" * 500)
+    told = err.splitlines()
+    assert len(told) == 11
+    assert told[-1] == b"drop: 500 of 500 lines failed; --json tells of each"
+
+
 def test_answers_come_while_the_input_goes_on(start: Start, peer: PeerThread) -> None:
     words = ("call", "echo", "--lines", "--address", peer.peer.address)
     with start(*words, stdin=subprocess.PIPE) as process:
