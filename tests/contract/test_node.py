@@ -3,16 +3,12 @@
 A vector comes whole, byte by byte, and between other frames in one write; the effect is the same.
 """
 
-import os
 import socket
-import subprocess
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 
 from contract.vectors import VECTORS, Vector
-from drop._fast.reactor import Reactor
 from drop.errors import STATUS
 from drop.testing.reference import FROM_NODE, Frame, Type, check, decode, hello, request
 
@@ -61,28 +57,8 @@ def frames_until_end(client: socket.socket) -> list[Frame]:
 
 
 @pytest.fixture
-def node() -> Iterator[Node]:
-    """A reactor with the pool `echo`, whose worker is `cat`."""
-    reactor = Reactor(
-        node_name="n1",
-        payload_max=1 << 20,
-        connections_max=100,
-        calls_max=100,
-        slow_client_ms=10_000,
-        memory_max=64 << 20,
-    )
-    reactor.start()
-    listener = socket.create_server(("127.0.0.1", 0))
-    port = listener.getsockname()[1]
-    reactor.listen(listener.detach(), trusted=False)
-    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as cat:
-        assert cat.stdin is not None
-        assert cat.stdout is not None
-        pool = reactor.pool_create("echo", kind="line")
-        reactor.worker_add(pool, os.dup(cat.stdin.fileno()), os.dup(cat.stdout.fileno()))
-        cat.stdin.close()
-        yield Node(port)
-        reactor.stop()
+def node(echo_port: int) -> Node:
+    return Node(echo_port)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
