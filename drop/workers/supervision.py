@@ -21,6 +21,7 @@ FAULTS = {
     "unasked": "wrote to stdout without being asked",
     "too_large": "wrote an answer that is too large",
     "garbled": "wrote what its kind does not allow",
+    "memory": "needed more memory than the node may use",
 }
 """Why the reactor gives a worker up. Any other reason: the worker closed a pipe, or we asked."""
 

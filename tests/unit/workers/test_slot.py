@@ -8,29 +8,33 @@ import pytest
 
 from drop.workers.slot import LIVE, TABLE, TIMED, SlotAction, SlotEvent, SlotState, step
 
-# state: event -> "next action action"; "-": ignored; "!": never.
-# Columns in the order of SlotEvent.
+# Rows are events, columns are states, cells the next state, all by their first four letters.
+# "-": ignored. "!": never.
 EXPECTED = """
-              start    spawned spawn_failed gone    fault   drained  exited timer       stop     terminate   kill    retry   again    hold  finish
-stopped       starting !       !            -       -       -        !      !           -        -           -       !       !        !     !
-starting      -        running ended        -       -       -        !      !           stopped  stopped     stopped !       !        !     !
-running       !        !       !            leaving killed  -        exited !           draining terminating killed  !       !        !     !
-draining      !        !       !            closing killed  closing  exited terminating -        terminating killed  !       !        !     !
-closing       !        !       !            -       -       -        ended  terminating -        terminating killed  !       !        !     !
-terminating   !        !       !            -       -       -        ended  killed      -        -           killed  !       !        !     !
-leaving       !        !       !            -       -       -        ended  killed      -        terminating killed  !       !        !     !
-killed        !        !       !            -       -       -        ended  !           -        -           -       !       !        !     !
-exited        !        !       !            ended   ended   ended    !      !           -        -           -       !       !        !     !
-ended         !        !       !            !       !       !        !      !           !        !           !       backoff starting held  stopped
-backoff       -        !       !            -       -       -        !      starting    stopped  stopped     stopped !       !        held  !
-held          starting !       !            -       -       -        !      !           stopped  stopped     stopped !       !        -     !
-"""  # noqa: E501
+             stop star runn drai clos term leav kill exit ende back held
+start        star -    !    !    !    !    !    !    !    !    -    star
+spawned      !    runn !    !    !    !    !    !    !    !    !    !
+spawn_failed !    ende !    !    !    !    !    !    !    !    !    !
+gone         -    -    leav clos -    -    -    -    ende !    -    -
+fault        -    -    kill kill -    -    -    -    ende !    -    -
+drained      -    -    -    clos -    -    -    -    ende !    -    -
+exited       !    !    exit exit ende ende ende ende !    !    !    !
+timer        !    !    !    term term kill kill !    !    !    star !
+stop         -    stop drai -    -    -    -    -    -    !    stop stop
+terminate    -    stop term term term -    term -    -    !    stop stop
+kill         -    stop kill kill kill kill kill -    -    !    stop stop
+retry        !    !    !    !    !    !    !    !    !    back !    !
+again        !    !    !    !    !    !    !    !    !    star !    !
+hold         !    !    !    !    !    !    !    !    !    held held -
+finish       !    !    !    !    !    !    !    !    !    stop !    !
+"""
 
-HEADER, *ROWS = [line.split() for line in EXPECTED.strip().splitlines()]
+HEADER, *ROWS = EXPECTED.strip("\n").splitlines()
+STATES = {state[:4]: state for state in SlotState}
 CELLS = [
-    (SlotState(row[0]), SlotEvent(event), cell)
+    (STATES[column], SlotEvent(row.split()[0]), STATES.get(cell, cell))
     for row in ROWS
-    for event, cell in zip(HEADER, row[1:], strict=True)
+    for column, cell in zip(HEADER.split(), row.split()[1:], strict=True)
 ]
 
 
