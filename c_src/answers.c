@@ -1,8 +1,9 @@
-/* Reading a worker: answers are found in place, matched with the oldest ticket, and handed on; see answers.h.
+/* Reading a worker: answers are found in place, matched with the oldest ticket, and handed on;
+ * see answers.h.
  *
- * One read(2) serves as many answers as the pipe holds. Counters, the histogram and the worker's books change once per read.
- * A worker stops being read while the next answer has no place to go (back-pressure), and while it answers a message
- * that has not been written whole yet. */
+ * One read(2) serves as many answers as the pipe holds. Counters, the histogram and the worker's
+ * books change once per read. A worker stops being read while the next answer has no place to go
+ * (back-pressure), and while it answers a message that has not been written whole yet. */
 #include "answers.h"
 
 #include <errno.h>
@@ -13,7 +14,8 @@
 #include "line.h"
 #include "reactor.h"
 
-#define CARRIED_MAX (64u << 10) /* a longer rest is not copied to the scratch, but read on to where it is */
+/* a longer rest is not copied to the scratch, but read on to where it is */
+#define CARRIED_MAX (64u << 10)
 #define DEADLINE_GRAIN_NS (5 * DROP_NS_PER_MS)
 
 enum found { FOUND, INCOMPLETE, TOO_LONG };
@@ -113,11 +115,17 @@ static void close_tally(struct drop_worker *worker, struct tally *tally)
         drop_histogram_add(&pool->latency, reactor->now_ns - tally->accepted_ns, tally->run);
     drop_buffer_consume(&worker->outgoing, &reactor->memory, tally->outgoing);
     worker->written -= tally->outgoing;
+    uint64_t service_ns = reactor->now_ns - worker->head_since_ns;
     worker->head_since_ns = reactor->now_ns;
     pool->inflight -= tally->answers;
     pool->counters.answers += tally->answers;
     pool->counters.bytes_out += tally->bytes;
     reactor->pending -= tally->answers;
+    if (reactor->options.gather)
+        drop_reactor_move(reactor,
+                          drop_placement_answered(&reactor->placement, service_ns,
+                                                  reactor->pending + tally->answers - 1),
+                          worker->pid);
     if (worker->own.first)
         feed_own(worker);
     drop_pool_file_worker(pool, worker);
@@ -179,11 +187,13 @@ static void watch_output(struct drop_worker *worker, bool reading)
 {
     if (reading == worker->reading || worker->gone)
         return;
-    /* Not watched at all rather than watched for nothing: epoll reports the end of a pipe whatever it was asked. */
+    /* Not watched at all rather than watched for nothing: epoll reports the end of a pipe
+     * whatever it was asked. */
     if (!reading)
         drop_reactor_unwatch(worker->reactor, &worker->output);
     else if (drop_reactor_watch(worker->reactor, &worker->output, EPOLLIN)) {
-        drop_worker_gone(worker, "memory", DROP_ERROR, "the kernel has no memory to watch its stdout");
+        drop_worker_gone(worker, "memory", DROP_ERROR,
+                         "the kernel has no memory to watch its stdout");
         return;
     }
     worker->reading = reading;
@@ -291,7 +301,8 @@ void drop_worker_readable(struct drop_reactor *reactor, struct drop_source *sour
 
 void drop_worker_finish_reading(struct drop_worker *worker, const char *reason, const char *text)
 {
-    /* While it is stopped, its answers have no place to go; they are lost with it, and its messages fail. */
+    /* While it is stopped, its answers have no place to go; they are lost with it, and its
+     * messages fail. */
     while (!worker->gone && worker->reading && read_once(worker) > 0)
         ;
     drop_worker_gone(worker, reason, DROP_ERROR, text);

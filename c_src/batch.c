@@ -1,4 +1,5 @@
-/* A batch is a source like a connection: it stops where there is no room and stands in line; see batch.h. */
+/* A batch is a source like a connection: it stops where there is no room and stands in line; see
+ * batch.h. */
 #include "batch.h"
 
 #include <stdlib.h>
@@ -23,7 +24,8 @@ static void go_on(struct drop_reactor *reactor, struct drop_batch *batch)
     struct drop_pool *pool = batch->pool;
     struct drop_ticket ticket = {.accepted_ns = reactor->now_ns, .deadline_ns = DROP_NEVER};
     while (batch->remaining) {
-        /* Who publishes from within is a source like a subscription: it waits where the pool slows its sources. */
+        /* Who publishes from within is a source like a subscription: it waits where the pool
+         * slows its sources. */
         if (drop_pool_slows_sources(pool) && !drop_pool_has_room(pool)) {
             drop_waiter_join(&batch->waiter, &pool->waitlist);
             return;

@@ -22,7 +22,8 @@ struct drop_batch {
     uint64_t refused;
 };
 
-/* Publishes what there is room for now and the rest as room comes, then tells PUBLISHED. Takes the record. */
+/* Publishes what has room at once and the rest as room comes, then tells PUBLISHED. Takes
+ * the record. */
 void drop_batch_start(struct drop_reactor *reactor, struct drop_record *record);
 /* The pool goes away: what its batches still hold is refused. */
 void drop_batches_forget(struct drop_reactor *reactor, struct drop_pool *pool);

@@ -2,7 +2,8 @@
 #include "buffer.h"
 
 #define SMALLEST 512u
-#define ROOMY (256u << 10) /* from here on a block is half as large again as its content, not four times */
+/* from here on a block is half as large again as its content, not four times */
+#define ROOMY (256u << 10)
 
 char *drop_buffer_make_room(struct drop_buffer *buffer, struct drop_memory *memory, size_t size)
 {

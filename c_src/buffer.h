@@ -1,8 +1,8 @@
 /* A queue of bytes in one piece: append at the end, consume at the start.
  *
- * An empty buffer owns no block, so ten thousand idle connections cost nothing. Live bytes stay contiguous: when the
- * end of the block is reached they move to its front, and the block grows fourfold over what lives in it, which
- * keeps the moved bytes below a third of those appended. */
+ * An empty buffer owns no block, so ten thousand idle connections cost nothing. Live bytes stay
+ * contiguous: when the end of the block is reached they move to its front, and the block grows
+ * fourfold over what lives in it, which keeps the moved bytes below a third of those appended. */
 #ifndef DROP_BUFFER_H
 #define DROP_BUFFER_H
 
@@ -30,8 +30,8 @@ static inline char *drop_buffer_data(const struct drop_buffer *buffer)
 /* The slow path of reserve: moves or grows. */
 char *drop_buffer_make_room(struct drop_buffer *buffer, struct drop_memory *memory, size_t size);
 
-/* A place for `size` bytes at the end, valid until the next call; NULL when the memory budget says no (the buffer
- * is unchanged). Commit what was written there. */
+/* A place for `size` bytes at the end, valid until the next call; NULL when the memory budget
+ * says no (the buffer is unchanged). Commit what was written there. */
 static inline char *drop_buffer_reserve(struct drop_buffer *buffer, struct drop_memory *memory,
                                         size_t size)
 {

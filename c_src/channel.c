@@ -56,7 +56,8 @@ void drop_channel_send(struct drop_channel *channel, struct drop_record *record)
 struct drop_record *drop_channel_take(struct drop_channel *channel)
 {
     uint64_t count;
-    /* Reset before the list is taken: a record sent in between raises it again, never the other way. */
+    /* Reset before the list is taken: a record sent in between raises it again, never the other
+     * way. */
     ssize_t got = read(channel->event_fd, &count, sizeof count);
     (void)got;
     pthread_mutex_lock(&channel->mutex);

@@ -1,7 +1,8 @@
 /* A queue of records between threads, with an eventfd that says there is something.
  *
- * Used twice: commands go into a reactor, happenings come out. It is for control only (no message of the hot path passes
- * here), so a mutex is enough; the eventfd is written when the queue stops being empty. */
+ * Used twice: commands go into a reactor, happenings come out. It is for control only (no message
+ * of the hot path passes here), so a mutex is enough; the eventfd is written when the queue stops
+ * being empty. */
 #ifndef DROP_CHANNEL_H
 #define DROP_CHANNEL_H
 
@@ -16,13 +17,13 @@ enum drop_command {
     DROP_COMMAND_POOL_REMOVE,   /* a: pool id */
     DROP_COMMAND_POOL_DRAIN,    /* a: pool id */
     DROP_COMMAND_POOL_REFUSE,   /* a: pool id; bytes: text, none lifts */
-    DROP_COMMAND_WORKER_ADD,    /* a: pool id, b: worker id, c: stdin << 32 | stdout */
+    DROP_COMMAND_WORKER_ADD,    /* a: pool id, b: worker, c: stdin << 32 | stdout; bytes: pid_t */
     DROP_COMMAND_WORKER_REMOVE, /* a: worker id, b: drain */
     DROP_COMMAND_WORKER_EXITED, /* a: worker id */
-    DROP_COMMAND_SUBSCRIBE,     /* a: subscription id, b: source pool, c: target pool << 1 | broadcast; bytes: filter */
+    DROP_COMMAND_SUBSCRIBE,     /* a: id, b: source, c: target << 1 | broadcast; bytes: filter */
     DROP_COMMAND_UNSUBSCRIBE,   /* a: subscription id */
     DROP_COMMAND_ANSWER,        /* a: token, b: status; bytes: payload */
-    DROP_COMMAND_PUBLISH,       /* a: request, b: pool id, c: count; bytes: u32 length + payload, each */
+    DROP_COMMAND_PUBLISH,       /* a: request, b: pool id, c: count; bytes: u32 length, payload */
     DROP_COMMAND_STATISTICS,    /* a: request */
     DROP_COMMAND_DRAIN,
     DROP_COMMAND_STOP,

@@ -1,4 +1,5 @@
-/* The monotonic clock, in nanoseconds. Read once per turn and once per read(2), never per message. */
+/* The monotonic clock, in nanoseconds. Read once per turn and once per read(2), never per
+ * message. */
 #ifndef DROP_CLOCK_H
 #define DROP_CLOCK_H
 

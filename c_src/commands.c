@@ -1,5 +1,6 @@
-/* Commands of other threads, carried out in the reactor's own; one function each, one table. The fields of each are in channel.h.
- * A command names things by id; what is gone by the time it is read is passed over. */
+/* Commands of other threads, carried out in the reactor's own; one function each, one table. The
+ * fields of each are in channel.h. A command names things by id; what is gone by the time it is
+ * read is passed over. */
 #include "commands.h"
 
 #include <assert.h>
@@ -65,8 +66,11 @@ static void do_worker_add(struct drop_reactor *reactor, struct drop_record *reco
     struct drop_pool *pool = drop_pool_by_id(reactor, record->a);
     int stdin_fd = (int)(record->c >> 32);
     int stdout_fd = (int)(record->c & 0xffffffffu);
+    pid_t pid;
+    assert(record->length == sizeof pid);
+    memcpy(&pid, record->bytes, sizeof pid);
     struct drop_worker *worker =
-        pool ? drop_worker_create(pool, record->b, stdin_fd, stdout_fd) : NULL;
+        pool ? drop_worker_create(pool, record->b, stdin_fd, stdout_fd, pid) : NULL;
     if (worker) {
         drop_pool_refill(pool);
         return;

@@ -1,4 +1,5 @@
-/* The life of a connection and the way in; see connection.h. The way out is in output.c, the meaning of frames in request.c. */
+/* The life of a connection and the way in; see connection.h. The way out is in output.c, the
+ * meaning of frames in request.c. */
 #include "connection.h"
 
 #include <assert.h>
@@ -11,7 +12,8 @@
 #include "output.h"
 #include "reactor.h"
 
-#define CARRIED_MAX (64u << 10) /* a longer rest is read on to where it is instead of copied to the scratch */
+/* a longer rest is read on to where it is instead of copied to the scratch */
+#define CARRIED_MAX (64u << 10)
 
 /* After GOAWAY a client gets this long to read it and hang up, ns. */
 #define LINGER_NS 2000000000ull
@@ -91,7 +93,8 @@ static bool admit_header(struct drop_connection *connection, const char *bytes,
     return true;
 }
 
-/* Handles every whole frame; returns the bytes used. *needed: what makes the next frame whole, 0 if unknown. */
+/* Handles every whole frame; returns the bytes used. *needed: what makes the next frame whole, 0
+ * if unknown. */
 static size_t parse(struct drop_connection *connection, const char *bytes, size_t length,
                     size_t *needed)
 {
@@ -117,7 +120,8 @@ static size_t parse(struct drop_connection *connection, const char *bytes, size_
     }
 }
 
-/* Makes the inbox hold `rest` and have room for the whole frame. A frame for which there is no memory is refused. */
+/* Makes the inbox hold `rest` and have room for the whole frame. A frame for which there is no
+ * memory is refused. */
 static void keep_rest(struct drop_connection *connection, const char *rest, size_t length,
                       size_t needed)
 {

@@ -1,8 +1,8 @@
 /* A client's connection: frames in, answers and events out.
  *
- * Answers of a turn are collected in `output` and leave with one send. A connection stops being read while any of its
- * `stops` holds; what was read and not handled stays in `inbox`. It is freed at the end of a turn, once it is closed and no
- * ticket names it. */
+ * Answers of a turn are collected in `output` and leave with one send. A connection stops being
+ * read while any of its `stops` holds; what was read and not handled stays in `inbox`. It is
+ * freed at the end of a turn, once it is closed and no ticket names it. */
 #ifndef DROP_CONNECTION_H
 #define DROP_CONNECTION_H
 

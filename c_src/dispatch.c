@@ -224,7 +224,8 @@ void drop_pool_take_event(struct drop_pool *pool, const char *payload, uint32_t 
     }
     if (!room_in_mailbox(pool) && pool->options.overflow == DROP_OVERFLOW_OLDEST)
         drop_oldest(pool);
-    /* A source that has to wait was admitted before; one event more for a second subscription does no harm. */
+    /* A source that has to wait was admitted before; one event more for a second subscription
+     * does no harm. */
     bool place = room_in_mailbox(pool) || drop_pool_slows_sources(pool);
     if (place && enqueue(pool, &ticket, payload, length))
         count_taken(pool, length);

@@ -1,7 +1,7 @@
 /* Frames of the binary protocol, docs/protocol.md: layouts only, no I/O, no memory of its own.
  *
- * Parsing borrows: names and payloads point into the caller's bytes. A header is checked before its body has arrived, so
- * that a length is judged before anything waits for it. */
+ * Parsing borrows: names and payloads point into the caller's bytes. A header is checked before
+ * its body has arrived, so that a length is judged before anything waits for it. */
 #ifndef DROP_FRAME_H
 #define DROP_FRAME_H
 
@@ -86,7 +86,8 @@ static inline void drop_put_u64(char *bytes, uint64_t value)
     memcpy(bytes, &value, sizeof value);
 }
 
-/* Reads a header of 16 bytes. NULL when it is well formed, otherwise what is wrong with it, in words. */
+/* Reads a header of 16 bytes. NULL when it is well formed, otherwise what is wrong with it, in
+ * words. */
 const char *drop_frame_header(const char *bytes, struct drop_frame *frame);
 
 /* Whether the frame carries a payload that only `payload_max` bounds. */

@@ -1,5 +1,6 @@
-/* Every fixed limit of the dataplane, with its unit and reason. Limits that an operator may change are
- * fields of drop_reactor_options; here are their defaults and the ones that only a release changes. */
+/* Every fixed limit of the dataplane, with its unit and reason. Limits that an operator may
+ * change are fields of drop_reactor_options; here are their defaults and the ones that only a
+ * release changes. */
 #ifndef DROP_LIMITS_H
 #define DROP_LIMITS_H
 
@@ -17,10 +18,11 @@
 #define DROP_INFLIGHT_MAX 1024u
 /* messages waiting in one mailbox, whatever the flow says */
 #define DROP_QUEUE_MAX 1000000u
-/* bytes given to one worker ahead of its answers; one larger message passes when nothing else is out */
+/* bytes given to one worker ahead of its answers; one larger message passes when nothing else is
+ * out */
 #define DROP_WORKER_OUTGOING_MAX (256u << 10)
-/* bytes read by one read(2) and parsed in place; also what one connection gets of a turn. Bigger messages
- * are read into a buffer of their own size. */
+/* bytes read by one read(2) and parsed in place; also what one connection gets of a turn. Bigger
+ * messages are read into a buffer of their own size. */
 #define DROP_SCRATCH_SIZE (256u << 10)
 /* output that a client has not read: from here on the node stops reading from it ... */
 #define DROP_OUTPUT_HIGH (1u << 20)

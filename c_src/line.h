@@ -1,8 +1,8 @@
 /* The `line` framing of a worker's pipes, and its `ncm` convention.
  *
- * A message is one line. A payload with a newline cannot be carried; the pool either refuses it or, with
- * `newline: ncm`, each newline travels as TAB "ncm" TAB and comes back the same way. Pure functions on the caller's
- * memory. */
+ * A message is one line. A payload with a newline cannot be carried; the pool either refuses it
+ * or, with `newline: ncm`, each newline travels as TAB "ncm" TAB and comes back the same way.
+ * Pure functions on the caller's memory. */
 #ifndef DROP_LINE_H
 #define DROP_LINE_H
 

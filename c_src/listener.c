@@ -12,10 +12,12 @@
 
 #include "reactor.h"
 
-/* How long a listener rests when the process has no descriptors left, ns: the queue of the kernel holds the callers meanwhile. */
+/* How long a listener rests when the process has no descriptors left, ns: the queue of the kernel
+ * holds the callers meanwhile. */
 #define REST_NS (100 * DROP_NS_PER_MS)
 
-/* A client that vanished without a word is noticed after 60 + 3 * 10 s idle, or 30 s after data was sent to it. */
+/* A client that vanished without a word is noticed after 60 + 3 * 10 s idle, or 30 s after data
+ * was sent to it. */
 static void set_options(int fd)
 {
     int on = 1, idle_s = 60, interval_s = 10, probes = 3, unacknowledged_ms = 30000;

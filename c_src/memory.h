@@ -1,15 +1,17 @@
 /* Blocks of bytes for one reactor: size classes with free lists, under one budget.
  *
- * In the steady state a block comes from the free list of its class and goes back there: two pointer moves, no
- * malloc. The budget (`limit`) is what makes "memory is bounded by configuration" true: everything that grows with
- * traffic is taken here, and a taker must be able to hear no. Single-threaded. */
+ * In the steady state a block comes from the free list of its class and goes back there: two
+ * pointer moves, no malloc. The budget (`limit`) is what makes "memory is bounded by
+ * configuration" true: everything that grows with traffic is taken here, and a taker must be able
+ * to hear no. Single-threaded. */
 #ifndef DROP_MEMORY_H
 #define DROP_MEMORY_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-#define DROP_MEMORY_CLASSES 14 /* 128 B << 0..13 = 1 MiB; larger blocks go to malloc, rounded to 4 KiB */
+/* 128 B << 0..13 = 1 MiB; larger blocks go to malloc, rounded to 4 KiB */
+#define DROP_MEMORY_CLASSES 14
 
 struct drop_memory {
     void *free_blocks[DROP_MEMORY_CLASSES];
@@ -23,7 +25,8 @@ void drop_memory_init(struct drop_memory *memory, size_t limit);
 /* Frees the cache. Every block must have been given back. */
 void drop_memory_close(struct drop_memory *memory);
 
-/* A block of at least `size` bytes; *capacity is set to its real size. NULL: over the budget, or no memory. */
+/* A block of at least `size` bytes; *capacity is set to its real size. NULL: over the budget, or
+ * no memory. */
 void *drop_memory_take(struct drop_memory *memory, size_t size, size_t *capacity);
 /* `capacity` as it came from take. NULL is ignored. */
 void drop_memory_give(struct drop_memory *memory, void *block, size_t capacity);

@@ -1,8 +1,9 @@
-/* A message that waits, and the ticket of every accepted message: what is owed, to whom, until when.
+/* A message that waits, and the ticket of every accepted message: what is owed, to whom, until
+ * when.
  *
- * The payload of a message in a mailbox lives in its node; that of a message given to a worker lives in the worker's
- * outgoing bytes, and only its ticket is kept beside. A ticket with a connection holds one count of its `outstanding`
- * and ends in exactly one ANSWER. */
+ * The payload of a message in a mailbox lives in its node; that of a message given to a worker
+ * lives in the worker's outgoing bytes, and only its ticket is kept beside. A ticket with a
+ * connection holds one count of its `outstanding` and ends in exactly one ANSWER. */
 #ifndef DROP_MESSAGE_H
 #define DROP_MESSAGE_H
 

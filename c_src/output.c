@@ -1,7 +1,8 @@
 /* Queueing and sending; see output.h.
  *
- * A slow reader: from DROP_OUTPUT_HIGH on nothing is read from it and its subscriptions lose events (or make their pools wait);
- * when nothing leaves for slow_client_ms, or DROP_OUTPUT_MAX wait, it is cut. */
+ * A slow reader: from DROP_OUTPUT_HIGH on nothing is read from it and its subscriptions lose
+ * events (or make their pools wait); when nothing leaves for slow_client_ms, or DROP_OUTPUT_MAX
+ * wait, it is cut. */
 #include "output.h"
 
 #include <errno.h>

@@ -1,4 +1,5 @@
-/* What a client gets: frames are collected in a connection's output and leave once per turn. Continues connection.h. */
+/* What a client gets: frames are collected in a connection's output and leave once per turn.
+ * Continues connection.h. */
 #ifndef DROP_OUTPUT_H
 #define DROP_OUTPUT_H
 

@@ -1,4 +1,5 @@
-/* The life of a pool: making, finding, refusing, draining, removing; see pool.h. Dispatch is in dispatch.c. */
+/* The life of a pool: making, finding, refusing, draining, removing; see pool.h. Dispatch is in
+ * dispatch.c. */
 #include "pool.h"
 
 #include <assert.h>

@@ -1,9 +1,10 @@
 /* A pool: the workers of one function on this node, and the mailbox in front of them.
  *
- * A message that finds the mailbox empty and a worker with room goes straight to that worker. Otherwise it waits here, in order;
- * when the mailbox is full the pool's overflow policy decides. Workers with room stand in lists by the order of
- * magnitude of what they have outstanding, so that the least loaded is found without a search and the books change only when a
- * power of two is crossed. */
+ * A message that finds the mailbox empty and a worker with room goes straight to that worker.
+ * Otherwise it waits here, in order; when the mailbox is full the pool's overflow policy decides.
+ * Workers with room stand in lists by the order of magnitude of what they have outstanding, so
+ * that the least loaded is found without a search and the books change only when a power of two
+ * is crossed. */
 #ifndef DROP_POOL_H
 #define DROP_POOL_H
 
@@ -21,8 +22,8 @@ struct drop_subscription;
 
 enum drop_kind { DROP_KIND_LINE, DROP_KIND_FRAME, DROP_KIND_CONTROL };
 
-/* What happens to a message for which the mailbox has no place. DEFAULT: one that a client sent is refused, one that came by
- * a subscription makes its source wait. */
+/* What happens to a message for which the mailbox has no place. DEFAULT: one that a client sent
+ * is refused, one that came by a subscription makes its source wait. */
 enum drop_overflow {
     DROP_OVERFLOW_DEFAULT,
     DROP_OVERFLOW_REJECT,
@@ -105,15 +106,18 @@ void drop_pool_destroy(struct drop_pool *pool);
 
 struct drop_pool *drop_pool_find(struct drop_reactor *reactor, const char *name, size_t length);
 struct drop_pool *drop_pool_by_id(struct drop_reactor *reactor, uint64_t id);
-/* The control pool's message of that token is answered; an unknown token (it timed out) is ignored. */
+/* The control pool's message of that token is answered; an unknown token (it timed out) is
+ * ignored. */
 void drop_pool_answer_token(struct drop_reactor *reactor, uint64_t token, enum drop_status status,
                             const char *payload, size_t length);
 
-/* Offers a message of a client or of a batch. TAKEN: the ticket is the pool's (and will be ended). WAIT: no room now,
- * join pool->waitlist and offer again. REFUSED: the caller ends the ticket. */
+/* Offers a message of a client or of a batch. TAKEN: the ticket is the pool's (and will be
+ * ended). WAIT: no room now, join pool->waitlist and offer again. REFUSED: the caller ends the
+ * ticket. */
 struct drop_outcome drop_pool_offer(struct drop_pool *pool, const struct drop_ticket *ticket,
                                     const char *payload, uint32_t length);
-/* Puts an event into the pool; never waits (see drop_pool_has_room), and what cannot be taken is counted. */
+/* Puts an event into the pool; never waits (see drop_pool_has_room), and what cannot be taken is
+ * counted. */
 void drop_pool_take_event(struct drop_pool *pool, const char *payload, uint32_t length,
                           bool broadcast);
 /* Whether one more message finds a place; with `owner` untyped for drop_waitlist_serve. */
@@ -128,7 +132,8 @@ static inline bool drop_pool_slows_sources(const struct drop_pool *pool)
 
 /* Gives waiting messages to workers with room, then lets those who stand in line go on. */
 void drop_pool_refill(struct drop_pool *pool);
-/* Back to the front of the mailbox, whatever its bound: a message accepted once is not refused later. */
+/* Back to the front of the mailbox, whatever its bound: a message accepted once is not refused
+ * later. */
 void drop_pool_requeue(struct drop_pool *pool, struct drop_message *message);
 /* Answers every waiting message with `status`. */
 void drop_pool_fail_waiting(struct drop_pool *pool, enum drop_status status, const char *text);

@@ -60,6 +60,7 @@ struct drop_reactor *drop_reactor_create(const struct drop_reactor_options *opti
     reactor->options = *options;
     drop_memory_init(&reactor->memory, options->memory_max);
     drop_timers_init(&reactor->timers);
+    drop_placement_init(&reactor->placement);
     reactor->scratch = malloc(DROP_SCRATCH_SIZE);
     reactor->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     int failed = drop_channel_init(&reactor->commands);
@@ -175,10 +176,39 @@ static int time_to_timer(const struct drop_reactor *reactor)
     return wait_ms > 60000 ? 60000 : (int)wait_ms;
 }
 
+void drop_reactor_move(struct drop_reactor *reactor, enum drop_placement_move move, pid_t worker)
+{
+    if (move == DROP_GATHER && !drop_affinity_gather(&reactor->affinity, worker))
+        drop_placement_busy(&reactor->placement); /* and longer until the next try */
+    else if (move == DROP_SCATTER)
+        drop_affinity_scatter(&reactor->affinity);
+}
+
+/* Polls for as long as the placement says, then sleeps until something is ready or a timer is
+ * due. */
+static int wait_for_events(struct drop_reactor *reactor, struct epoll_event *events)
+{
+    int timeout_ms = time_to_timer(reactor);
+    /* With messages under way the next event is a worker's, which may need this very CPU. */
+    if (reactor->pending || timeout_ms == 0)
+        return epoll_wait(reactor->epoll_fd, events, DROP_EVENTS_MAX, timeout_ms);
+    uint64_t began_ns = drop_clock_ns();
+    uint64_t now_ns = began_ns;
+    for (uint64_t end_ns = began_ns + reactor->placement.poll_ns; now_ns < end_ns;
+         now_ns = drop_clock_ns()) {
+        int count = epoll_wait(reactor->epoll_fd, events, DROP_EVENTS_MAX, 0);
+        if (count)
+            return count;
+    }
+    int count = epoll_wait(reactor->epoll_fd, events, DROP_EVENTS_MAX, timeout_ms);
+    drop_placement_slept(&reactor->placement, drop_clock_ns() - began_ns);
+    return count;
+}
+
 static void turn(struct drop_reactor *reactor)
 {
     struct epoll_event events[DROP_EVENTS_MAX];
-    int count = epoll_wait(reactor->epoll_fd, events, DROP_EVENTS_MAX, time_to_timer(reactor));
+    int count = wait_for_events(reactor, events);
     reactor->now_ns = drop_clock_ns();
     reactor->counters.turns++;
     for (int i = 0; i < count; i++) {
@@ -188,6 +218,8 @@ static void turn(struct drop_reactor *reactor)
     }
     drop_timers_run(&reactor->timers, reactor->now_ns);
     settle(reactor);
+    if (reactor->placement.gathered && reactor->pending > 1)
+        drop_reactor_move(reactor, drop_placement_busy(&reactor->placement), 0);
 }
 
 static void *run(void *argument)

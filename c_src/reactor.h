@@ -1,19 +1,22 @@
 /* The reactor: one thread, one epoll, and everything that happens to a message.
  *
- * A turn: wait; handle what is ready (reading, parsing, dispatching); carry out commands; fire timers; let waiters go on;
- * write to workers, send to clients; free what died. Writes come last so that all messages of a turn for one descriptor leave
- * with one call. Only this thread touches pools, workers and connections; others talk to it through drop_reactor_post and
+ * A turn: wait; handle what is ready (reading, parsing, dispatching); carry out commands; fire
+ * timers; let waiters go on; write to workers, send to clients; free what died. Writes come last
+ * so that all messages of a turn for one descriptor leave with one call. Only this thread touches
+ * pools, workers and connections; others talk to it through drop_reactor_post and
  * drop_reactor_take. */
 #ifndef DROP_REACTOR_H
 #define DROP_REACTOR_H
 
 #include <pthread.h>
 
+#include "affinity.h"
 #include "batch.h"
 #include "channel.h"
 #include "connection.h"
 #include "listener.h"
 #include "memory.h"
+#include "placement.h"
 #include "pool.h"
 #include "source.h"
 #include "subscription.h"
@@ -33,6 +36,7 @@ struct drop_reactor_options {
     uint32_t calls_max;
     uint32_t slow_client_ms;
     size_t memory_max;
+    bool gather; /* may move workers and itself to one CPU: placement.h */
 };
 
 struct drop_reactor_counters {
@@ -73,6 +77,8 @@ struct drop_reactor {
     struct drop_worker *dead_workers;
     struct drop_connection *dead_connections;
     struct drop_batch *batches;
+    struct drop_placement placement;
+    struct drop_affinity affinity;
     uint64_t pending; /* accepted messages without an outcome */
     bool draining;
     bool drained_reported;
@@ -103,9 +109,12 @@ void drop_reactor_unwatch(struct drop_reactor *reactor, struct drop_source *sour
 /* Tells the control plane; never fails silently: what memory does not allow is counted. */
 void drop_reactor_tell(struct drop_reactor *reactor, enum drop_happening kind, uint64_t a,
                        uint64_t b, uint64_t c, const void *bytes, size_t length);
+/* Does what placement.h decided; `worker` is the process that has just answered. */
+void drop_reactor_move(struct drop_reactor *reactor, enum drop_placement_move move, pid_t worker);
 void drop_reactor_drain(struct drop_reactor *reactor);
 
-/* Serving a line of waiters can make room elsewhere: the turn does it, one pool after the other, not a recursion. */
+/* Serving a line of waiters can make room elsewhere: the turn does it, one pool after the other,
+ * not a recursion. */
 static inline void drop_reactor_mark_roomy(struct drop_reactor *reactor, struct drop_pool *pool)
 {
     if (!pool->roomy) {

@@ -1,4 +1,5 @@
-/* What each frame of a client means; see docs/protocol.md section 2. One function per type, one table. */
+/* What each frame of a client means; see docs/protocol.md section 2. One function per type, one
+ * table. */
 #include <assert.h>
 #include <stdio.h>
 
@@ -43,7 +44,8 @@ static bool fault(struct drop_connection *connection, const char *text)
     return false;
 }
 
-/* The pool of a request; NULL: the request was answered (or the connection ended), `*go_on` says whether to continue. */
+/* The pool of a request; NULL: the request was answered (or the connection ended), `*go_on` says
+ * whether to continue. */
 static struct drop_pool *find_pool(struct drop_connection *connection,
                                    const struct drop_frame *frame,
                                    const struct drop_request *request, bool *go_on)

@@ -1,4 +1,5 @@
-/* Edit distance over the pools of the node, bounded so that wrong names cost the caller more than the node. */
+/* Edit distance over the pools of the node, bounded so that wrong names cost the caller more than
+ * the node. */
 #include "similar.h"
 
 #include <stdio.h>

@@ -6,7 +6,8 @@
 
 struct drop_reactor;
 
-/* Writes "there is no pool NAME; ..." with up to three pools whose names are near, or how to list them. */
+/* Writes "there is no pool NAME; ..." with up to three pools whose names are near, or how to list
+ * them. */
 void drop_similar_names(const struct drop_reactor *reactor, const char *name, size_t length,
                         char *text, size_t size);
 

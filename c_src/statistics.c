@@ -1,4 +1,5 @@
-/* Figures to JSON. Every name is made of characters that need no escape (the node's name is checked where it enters). */
+/* Figures to JSON. Every name is made of characters that need no escape (the node's name is
+ * checked where it enters). */
 #include "statistics.h"
 
 #include <inttypes.h>

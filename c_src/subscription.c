@@ -38,7 +38,8 @@ void drop_subscription_destroy(struct drop_subscription *subscription)
     uint32_t i = 0;
     while (source->subscriptions[i] != subscription)
         i++;
-    /* The order of the others stays: flows expect events in the order in which they were declared. */
+    /* The order of the others stays: flows expect events in the order in which they were
+     * declared. */
     source->subscription_count--;
     memmove(&source->subscriptions[i], &source->subscriptions[i + 1],
             (source->subscription_count - i) * sizeof(struct drop_subscription *));
@@ -52,7 +53,8 @@ void drop_subscription_destroy(struct drop_subscription *subscription)
     free(subscription);
 }
 
-/* The subscription of the first pool that has one which fits; both are rare operations of the control plane. */
+/* The subscription of the first pool that has one which fits; both are rare operations of the
+ * control plane. */
 static struct drop_subscription *find(struct drop_reactor *reactor, uint64_t id,
                                       const struct drop_pool *target)
 {
@@ -86,7 +88,8 @@ static inline bool matches(const struct drop_subscription *subscription, const c
            || memmem(bytes, length, subscription->filter, subscription->filter_length);
 }
 
-/* The line to stand in when this subscription must not lose the event and has no room; NULL: go on. */
+/* The line to stand in when this subscription must not lose the event and has no room; NULL: go
+ * on. */
 static struct drop_waitlist *obstacle(const struct drop_subscription *subscription)
 {
     struct drop_pool *target = subscription->target;

@@ -33,7 +33,8 @@ struct drop_subscription *drop_subscription_find(struct drop_reactor *reactor, u
 /* Ends all subscriptions whose events go to `pool`. */
 void drop_subscriptions_forget_target(struct drop_reactor *reactor, struct drop_pool *pool);
 
-/* Whether the event can go everywhere it must. False: `waiter` stands in the line of one that has no room. */
+/* Whether the event can go everywhere it must. False: `waiter` stands in the line of one that has
+ * no room. */
 bool drop_events_admit(struct drop_pool *pool, struct drop_waiter *waiter, const char *bytes,
                        uint32_t length);
 /* Hands the event to every subscription whose filter matches. */

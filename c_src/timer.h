@@ -1,8 +1,10 @@
-/* Timers of one reactor: a binary heap of intrusive nodes, few of them (one per worker, pool and connection).
+/* Timers of one reactor: a binary heap of intrusive nodes, few of them (one per worker, pool and
+ * connection).
  *
- * Nothing is armed per message. Whoever owns messages arms its timer at a lower bound of their deadlines and never moves it
- * later; when it fires too early, the owner looks for the true minimum and arms again. A pool that is kept busy under a
- * 10 s timeout touches the heap once in 10 s. (The lazy timers of Varghese and Lauck 1987, with one bound per owner.) */
+ * Nothing is armed per message. Whoever owns messages arms its timer at a lower bound of their
+ * deadlines and never moves it later; when it fires too early, the owner looks for the true
+ * minimum and arms again. A pool that is kept busy under a 10 s timeout touches the heap once in
+ * 10 s. (The lazy timers of Varghese and Lauck 1987, with one bound per owner.) */
 #ifndef DROP_TIMER_H
 #define DROP_TIMER_H
 

@@ -37,7 +37,8 @@ void drop_waiter_leave(struct drop_waiter *waiter)
 void drop_waitlist_serve(struct drop_reactor *reactor, struct drop_waitlist *list,
                      bool (*has_room)(const void *owner), const void *owner)
 {
-    /* Counted beforehand: one that joins again gets its next chance at the next room, and the loop ends. */
+    /* Counted beforehand: one that joins again gets its next chance at the next room, and the
+     * loop ends. */
     for (size_t turns = list->count; turns && list->first && has_room(owner); turns--) {
         struct drop_waiter *waiter = list->first;
         drop_waiter_leave(waiter);

@@ -29,7 +29,7 @@ static int set_nonblocking(int fd)
 }
 
 struct drop_worker *drop_worker_create(struct drop_pool *pool, uint64_t id, int stdin_fd,
-                                       int stdout_fd)
+                                       int stdout_fd, pid_t pid)
 {
     struct drop_reactor *reactor = pool->reactor;
     struct drop_worker *worker = calloc(1, sizeof *worker);
@@ -38,6 +38,7 @@ struct drop_worker *drop_worker_create(struct drop_pool *pool, uint64_t id, int 
     worker->reactor = reactor;
     worker->pool = pool;
     worker->id = id;
+    worker->pid = pid;
     worker->level = DROP_LEVEL_NONE;
     worker->input = (struct drop_source){.fd = stdin_fd, .ready = on_input};
     worker->timer.fire = drop_worker_expire;
@@ -172,7 +173,8 @@ static void watch_input(struct drop_worker *worker, bool full)
 void drop_worker_flush(struct drop_worker *worker)
 {
     while (!worker->gone && worker->written < drop_buffer_length(&worker->outgoing)) {
-        ssize_t count = write(worker->input.fd, drop_buffer_data(&worker->outgoing) + worker->written,
+        ssize_t count = write(worker->input.fd,
+                              drop_buffer_data(&worker->outgoing) + worker->written,
                               drop_buffer_length(&worker->outgoing) - worker->written);
         if (count >= 0) {
             worker->written += (size_t)count;
@@ -198,6 +200,8 @@ static void detach(struct drop_worker *worker)
     struct drop_reactor *reactor = worker->reactor;
     struct drop_pool *pool = worker->pool;
     worker->gone = true;
+    if (worker->pid && worker->pid == reactor->affinity.worker)
+        drop_reactor_move(reactor, drop_placement_busy(&reactor->placement), 0);
     drop_pool_unfile_worker(pool, worker);
     drop_waiter_leave(&worker->waiter);
     drop_timers_unregister(&reactor->timers, &worker->timer);
@@ -213,8 +217,8 @@ static void detach(struct drop_worker *worker)
         link = &(*link)->next_by_id;
     *link = worker->next_by_id;
     reactor->worker_count--;
-    /* Said to epoll before close: a child that is being started holds copies of all descriptors for a moment, and
-     * an entry that outlives ours would report a freed worker. */
+    /* Said to epoll before close: a child that is being started holds copies of all descriptors
+     * for a moment, and an entry that outlives ours would report a freed worker. */
     if (worker->reading)
         drop_reactor_unwatch(reactor, &worker->output);
     if (worker->writing)

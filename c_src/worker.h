@@ -1,8 +1,9 @@
-/* A worker as the dataplane sees it: two pipes, the tickets of what it has, and the bytes it may have to give back.
+/* A worker as the dataplane sees it: two pipes, the tickets of what it has, and the bytes it may
+ * have to give back.
  *
- * Invariants: tickets are in the order of the bytes in `outgoing`, which begins with the oldest unanswered message; its first
- * `written` bytes are in the pipe or read already. Bytes stay until they are answered, so when the worker dies everything but
- * the head returns to the mailbox. */
+ * Invariants: tickets are in the order of the bytes in `outgoing`, which begins with the oldest
+ * unanswered message; its first `written` bytes are in the pipe or read already. Bytes stay until
+ * they are answered, so when the worker dies everything but the head returns to the mailbox. */
 #ifndef DROP_WORKER_H
 #define DROP_WORKER_H
 
@@ -25,6 +26,7 @@ struct drop_worker {
     struct drop_reactor *reactor;
     struct drop_pool *pool;
     uint64_t id;
+    pid_t pid; /* 0: not known, and not moved between CPUs */
     struct drop_ticket *tickets; /* a ring */
     uint32_t ticket_mask;
     uint32_t head; /* oldest ticket; counts on, masked when used */
@@ -54,7 +56,7 @@ struct drop_worker {
 
 /* Takes the descriptors. NULL without memory (the descriptors stay the caller's). */
 struct drop_worker *drop_worker_create(struct drop_pool *pool, uint64_t id, int stdin_fd,
-                                       int stdout_fd);
+                                       int stdout_fd, pid_t pid);
 /* Frees a worker that is gone. */
 void drop_worker_destroy(struct drop_worker *worker);
 
@@ -67,7 +69,8 @@ bool drop_worker_has_room(const struct drop_worker *worker);
 /* Whether a broadcast finds a place with it or in its own queue. */
 bool drop_worker_has_own_room(const struct drop_worker *worker);
 
-/* Gives it a message; it must have room. 0, or -1 when the memory budget says no (nothing changes). */
+/* Gives it a message; it must have room. 0, or -1 when the memory budget says no (nothing
+ * changes). */
 int drop_worker_give(struct drop_worker *worker, const struct drop_ticket *ticket,
                      const char *payload, uint32_t length);
 /* Writes what it was given in this turn. */
@@ -77,8 +80,8 @@ void drop_worker_flush(struct drop_worker *worker);
 void drop_worker_drain(struct drop_worker *worker);
 /* Its process is dead: what is left in its stdout counts, then it is gone. */
 void drop_worker_exited(struct drop_worker *worker);
-/* Closes it now. `reason` is told to the control plane; the head fails with `status` and `text` (or is retried when
- * `status` is DROP_ERROR), the rest goes back to the mailbox. */
+/* Closes it now. `reason` is told to the control plane; the head fails with `status` and `text`
+ * (or is retried when `status` is DROP_ERROR), the rest goes back to the mailbox. */
 void drop_worker_gone(struct drop_worker *worker, const char *reason, enum drop_status status,
                       const char *text);
 /* Abandons the call: its answer will be dropped. False: it does not have it. */

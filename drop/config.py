@@ -56,6 +56,7 @@ class Settings:
     flow_dir: str
     log_dir: str
     grace_ms: int
+    gather: bool
     limits: Limits
     logs: Logs
     config_file: str | None  # the one that was read
@@ -234,6 +235,7 @@ def _settings(reading: _Reading, var_dir: str | None, host_name: str) -> Setting
         flow_dir=reading.path("flow_dir") or os.path.join(var, "flows"),
         log_dir=reading.path("log_dir") or os.path.join(var, "logs"),
         grace_ms=model.grace_ms,
+        gather=model.gather,
         limits=model.limits,
         logs=model.logs,
         config_file=reading.config_file,

@@ -128,6 +128,7 @@ class NodeFile(Section):
     flow_dir: Annotated[_PathText | None, Expected("a directory")] = None
     log_dir: Annotated[_PathText | None, Expected("a directory")] = None
     grace_ms: Annotated[int, *_count(0, 60 * MINUTE_MS)] = 10_000
+    gather: Annotated[bool, Expected("true or false")] = True
     limits: Annotated[Limits, Expected("a mapping")] = Limits()
     logs: Annotated[Logs, Expected("a mapping")] = Logs()
 

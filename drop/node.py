@@ -165,7 +165,10 @@ class Node:
         """Make the parts and start the threads; `stack` ends them in the opposite order."""
         settings, limits = self.settings, self.settings.limits
         self.dataplane = reactor.Reactor(
-            node_name=settings.name, token=settings.token, **limits.model_dump()
+            node_name=settings.name,
+            token=settings.token,
+            gather=settings.gather,
+            **limits.model_dump(),
         )
         self.dataplane.start()
         stack.callback(self.dataplane.stop)

@@ -96,6 +96,7 @@ cdef extern from "reactor.h" nogil:
         uint32_t calls_max
         uint32_t slow_client_ms
         size_t memory_max
+        bint gather
 
     struct drop_reactor_leaks:
         uint64_t pools

@@ -49,7 +49,7 @@ cdef class Reactor:
 
     def __cinit__(self, *, str node_name not None, uint32_t payload_max, uint32_t connections_max,
                   uint32_t calls_max, uint32_t slow_client_ms, size_t memory_max,
-                  bytes token=b""):
+                  bytes token=b"", bint gather=True):
         cdef drop_reactor_options options
         cdef bytes name = node_name.encode()
         if len(name) > DROP_NODE_NAME_MAX or any(c < 0x20 or c in b'"\\' or c > 0x7e for c in name):
@@ -66,6 +66,7 @@ cdef class Reactor:
         options.calls_max = calls_max
         options.slow_client_ms = slow_client_ms
         options.memory_max = memory_max
+        options.gather = gather
         self._pools = {}
         self._reactor = drop_reactor_create(&options)
         if self._reactor == NULL:
@@ -206,11 +207,15 @@ cdef class Reactor:
         cdef bytes payload = None if text is None else (text or "no worker").encode() + b"\0"
         self._send(DROP_COMMAND_POOL_REFUSE, pool, 0, 0, payload)
 
-    def worker_add(self, uint64_t pool, int stdin_fd, int stdout_fd):
-        """Gives the pool a worker by the ends of its pipes, which pass; returns the worker's id."""
+    def worker_add(self, uint64_t pool, int stdin_fd, int stdout_fd, int pid=0):
+        """Gives the pool a worker by the ends of its pipes, which pass; returns the worker's id.
+
+        pid: of its process, which may be moved to the reactor's CPU while that pays (placement.h).
+        """
         cdef uint64_t worker = self._next_id()
         self._send(DROP_COMMAND_WORKER_ADD, pool, worker,
-                   <uint64_t><uint32_t>stdin_fd << 32 | <uint32_t>stdout_fd, None)
+                   <uint64_t><uint32_t>stdin_fd << 32 | <uint32_t>stdout_fd,
+                   PyBytes_FromStringAndSize(<char *>&pid, sizeof(pid)))
         return worker
 
     def worker_remove(self, uint64_t worker, *, bint drain):

@@ -63,7 +63,7 @@ class FakeDataplane:
     def pool_refuse(self, pool: int, text: str | None) -> None:
         self.refused[self.pools[pool]] = text
 
-    def worker_add(self, pool: int, stdin_fd: int, stdout_fd: int) -> int:
+    def worker_add(self, pool: int, stdin_fd: int, stdout_fd: int, pid: int = 0) -> int:
         worker = next(self._ids)
         self.workers[worker] = pool, stdin_fd, stdout_fd
         self.commands.append(("worker_add", self.pools[pool]))

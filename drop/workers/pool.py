@@ -169,7 +169,9 @@ class WorkerPool:
             os.close(stderr)
             process.reap()
             raise LaunchError(f"{policy.command}: {error}", hopeless=False) from error
-        worker = _Worker(process, shared.dataplane.worker_add(self.id, *process.take_pipes()))
+        worker = _Worker(
+            process, shared.dataplane.worker_add(self.id, *process.take_pipes(), process.pid)
+        )
         self._workers[slot], self._slots[worker.id] = worker, slot
         loop = asyncio.get_running_loop()
         loop.add_reader(process.pidfd, partial(self._exited, slot, process))
