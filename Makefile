@@ -12,7 +12,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	&& echo $$python && break; done || echo python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
-EXTRAS := node,cli,examples,dev
+EXTRAS := node,cli,dev
 
 NATIVE := build_ext.py $(wildcard c_src/*.[ch] drop/_fast/*.pyx drop/_fast/*.pxd \
 	drop/_fast/*.pxi drop/_fast/*_build.py)

@@ -117,6 +117,7 @@ static void close_tally(struct drop_worker *worker, struct tally *tally)
     worker->written -= tally->outgoing;
     uint64_t service_ns = reactor->now_ns - worker->head_since_ns;
     worker->head_since_ns = reactor->now_ns;
+    worker->answered += tally->answers;
     pool->inflight -= tally->answers;
     pool->counters.answers += tally->answers;
     pool->counters.bytes_out += tally->bytes;

@@ -31,7 +31,7 @@ enum drop_command {
 };
 
 enum drop_happening {
-    DROP_WORKER_GONE = 1, /* a: pool id, b: worker id, c: unanswered; bytes: reason */
+    DROP_WORKER_GONE = 1, /* a: pool, b: worker, c: answered << 16 | unanswered; bytes: reason */
     DROP_WORKER_DRAINED,  /* a: pool id, b: worker id */
     DROP_POOL_DRAINED,    /* a: pool id */
     DROP_DRAINED,

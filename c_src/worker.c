@@ -300,13 +300,13 @@ void drop_worker_gone(struct drop_worker *worker, const char *reason, enum drop_
     struct drop_pool *pool = worker->pool;
     if (worker->gone)
         return;
-    uint32_t unanswered = drop_worker_inflight(worker);
+    uint64_t unanswered = drop_worker_inflight(worker); /* below 2^16: DROP_INFLIGHT_MAX */
     detach(worker);
     settle(worker, status, text);
     drop_buffer_release(&worker->outgoing, &reactor->memory);
     drop_buffer_release(&worker->inbox, &reactor->memory);
-    drop_reactor_tell(reactor, DROP_WORKER_GONE, pool->id, worker->id, unanswered, reason,
-                      strlen(reason));
+    drop_reactor_tell(reactor, DROP_WORKER_GONE, pool->id, worker->id,
+                      worker->answered << 16 | unanswered, reason, strlen(reason));
     if (pool->refusal && !pool->worker_count)
         drop_pool_fail_waiting(pool, DROP_NO_WORKER, pool->refusal);
     drop_pool_refill(pool);

@@ -37,6 +37,7 @@ struct drop_worker {
     size_t scanned; /* of the inbox: no line ends there */
     size_t needed;  /* bytes that make the next answer whole, when known */
     struct drop_queue own; /* broadcasts that wait for this worker */
+    uint64_t answered; /* messages, in its life */
     uint64_t head_since_ns; /* since when the head is the one it works on */
     struct drop_timer timer;
     struct drop_worker *next_in_level;

@@ -295,7 +295,8 @@ cdef class Reactor:
 cdef tuple as_tuple(drop_record *record):
     cdef bytes payload = PyBytes_FromStringAndSize(record.bytes, record.length)
     if record.kind == DROP_WORKER_GONE:
-        return (WORKER_GONE, record.a, record.b, payload.decode(), record.c)
+        return (WORKER_GONE, record.a, record.b, payload.decode(), record.c & 0xffff,
+                record.c >> 16)
     if record.kind == DROP_WORKER_DRAINED:
         return (WORKER_DRAINED, record.a, record.b)
     if record.kind == DROP_POOL_DRAINED:
