@@ -3,7 +3,8 @@
 A happening is a tuple that starts with one of these numbers:
 
     (WORKER_GONE, pool, worker, reason, unanswered, answered)
-        its descriptors are closed; kill its group. reason: eof, timeout, unasked, too_large, write, removed, memory
+        its descriptors are closed; kill its group.
+        reason: eof, timeout, unasked, too_large, write, removed, memory
     (WORKER_DRAINED, pool, worker)
     (POOL_DRAINED, pool)
     (DRAINED,)
