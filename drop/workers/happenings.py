@@ -95,7 +95,7 @@ class Happenings:
     # A pool that is not known (any more) has been removed by us: its last news are no news.
 
     def _worker_gone(
-        self, pool: int, worker: int, reason: str, unanswered: int, answered: int = 0
+        self, pool: int, worker: int, reason: str, unanswered: int, answered: int
     ) -> None:
         if listener := self._pools.get(pool):
             listener.worker_gone(worker, reason, unanswered, answered)
