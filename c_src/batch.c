@@ -24,9 +24,9 @@ static void go_on(struct drop_reactor *reactor, struct drop_batch *batch)
     struct drop_pool *pool = batch->pool;
     struct drop_ticket ticket = {.accepted_ns = reactor->now_ns, .deadline_ns = DROP_NEVER};
     while (batch->remaining) {
-        /* Who publishes from within is a source like a subscription: it waits where the pool
-         * slows its sources. */
-        if (drop_pool_slows_sources(pool) && !drop_pool_has_room(pool)) {
+        /* What waits is in memory here already: it waits for a worker rather than be copied into
+         * the mailbox. Offered in vain it is refused, as the pool's state wants. */
+        if (drop_pool_slows_sources(pool) && drop_pool_is_busy(pool)) {
             drop_waiter_join(&batch->waiter, &pool->waitlist);
             return;
         }
