@@ -274,10 +274,9 @@ void drop_reactor_stop(struct drop_reactor *reactor)
     close_all(reactor);
 }
 
-struct drop_reactor_leaks drop_reactor_destroy(struct drop_reactor *reactor)
+struct drop_reactor_leaks drop_reactor_leaks(const struct drop_reactor *reactor)
 {
-    drop_reactor_stop(reactor);
-    struct drop_reactor_leaks leaks = {
+    return (struct drop_reactor_leaks){
         .pools = reactor->pool_count,
         .workers = reactor->worker_count,
         .connections = reactor->connection_count,
@@ -285,6 +284,11 @@ struct drop_reactor_leaks drop_reactor_destroy(struct drop_reactor *reactor)
         .timers = reactor->timers.capacity,
         .pending = reactor->pending,
     };
+}
+
+void drop_reactor_destroy(struct drop_reactor *reactor)
+{
+    drop_reactor_stop(reactor);
     drop_memory_close(&reactor->memory);
     drop_timers_close(&reactor->timers);
     drop_channel_close(&reactor->commands);
@@ -292,5 +296,4 @@ struct drop_reactor_leaks drop_reactor_destroy(struct drop_reactor *reactor)
     close(reactor->epoll_fd);
     free(reactor->scratch);
     free(reactor);
-    return leaks;
 }

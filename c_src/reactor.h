@@ -99,7 +99,9 @@ struct drop_reactor *drop_reactor_create(const struct drop_reactor_options *opti
 int drop_reactor_start(struct drop_reactor *reactor);
 /* Stops and joins the thread, closes every descriptor it owns. Idempotent. */
 void drop_reactor_stop(struct drop_reactor *reactor);
-struct drop_reactor_leaks drop_reactor_destroy(struct drop_reactor *reactor);
+struct drop_reactor_leaks drop_reactor_leaks(const struct drop_reactor *reactor);
+/* Stops it if need be and frees it. */
+void drop_reactor_destroy(struct drop_reactor *reactor);
 
 /* For the parts of the reactor. */
 int drop_reactor_watch(struct drop_reactor *reactor, struct drop_source *source, uint32_t events);

@@ -261,7 +261,11 @@ def run_node(node: Callable[[], Node], control: Callable[[Node], MessageHandler]
         return await node().run(control)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(main())
+        status = runner.run(main())
+    leaks = reactor.leak_counters()
+    if leaks:  # a fault of ours: said, and not taken for a clean end
+        journal.event("error", "leaked", **leaks)
+    return status or int(bool(leaks))
 
 
 def _make_directories(settings: Settings) -> None:

@@ -113,7 +113,8 @@ cdef extern from "reactor.h" nogil:
     drop_reactor *drop_reactor_create(const drop_reactor_options *options)
     int drop_reactor_start(drop_reactor *reactor)
     void drop_reactor_stop(drop_reactor *reactor)
-    drop_reactor_leaks drop_reactor_destroy(drop_reactor *reactor)
+    drop_reactor_leaks leaks_of "drop_reactor_leaks" (const drop_reactor *reactor)
+    void drop_reactor_destroy(drop_reactor *reactor)
 
 
 cdef class Reactor:

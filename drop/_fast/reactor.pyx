@@ -36,7 +36,7 @@ cdef dict _leaks = {}
 
 
 def leak_counters():
-    """What the reactors closed so far in this process left open, by kind; empty when nothing."""
+    """What the reactors stopped so far in this process left open, by kind; empty when nothing."""
     return {kind: count for kind, count in _leaks.items() if count}
 
 
@@ -73,16 +73,13 @@ cdef class Reactor:
             raise OSError(c_errno, f"the reactor cannot be made: {os.strerror(c_errno)}")
 
     def __dealloc__(self):
-        cdef drop_reactor_leaks leaks
         if self._reactor == NULL:
             return
         if self._started and not self._stopped:
             warnings.warn("a Reactor was dropped without stop()", ResourceWarning)
         with nogil:
-            leaks = drop_reactor_destroy(self._reactor)
+            drop_reactor_destroy(self._reactor)
         self._reactor = NULL
-        for kind, count in (<dict>leaks).items():
-            _leaks[kind] = _leaks.get(kind, 0) + count
 
     cdef uint64_t _next_id(self):
         self._ids += 1
@@ -121,6 +118,8 @@ cdef class Reactor:
             self._stopped = True
             with nogil:
                 drop_reactor_stop(self._reactor)
+            for kind, count in (<dict>leaks_of(self._reactor)).items():
+                _leaks[kind] = _leaks.get(kind, 0) + count
 
     @property
     def happening_fd(self):
