@@ -21,6 +21,8 @@ from drop.client.terms import again, at, goodbye, welcome_from
 from drop.errors import CallTimeout, ConnectionLost, DropError, ProtocolError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from drop._fast.codec import Frame, Octets
 
 KEEPALIVE = ((socket.TCP_KEEPIDLE, 15), (socket.TCP_KEEPINTVL, 5), (socket.TCP_KEEPCNT, 3))
@@ -138,13 +140,7 @@ class SocketConnection:
         self.send(seconds)
         deadline = 0.0
         while not reply.finished:
-            try:
-                heard = self.receive()
-            except DropError:
-                if reply.finished and reply.error is None:  # the answer came just before the end
-                    break
-                raise
-            if not heard:
+            if not self._receive_for(lambda: reply.finished and reply.error is None):
                 self.broken = True
                 raise CallTimeout(f"{self._address}: no answer within {seconds:g} s")
             if not reply.finished:  # a part of a long answer
@@ -156,6 +152,15 @@ class SocketConnection:
         if reply.error is not None:
             raise reply.error
         return reply.value
+
+    def _receive_for(self, satisfied: Callable[[], bool]) -> bool:
+        """Like receive; the end of the connection counts less than an answer just before it."""
+        try:
+            return self.receive()
+        except DropError:
+            if satisfied():
+                return True
+            raise
 
     def receive(self) -> bool:
         """Read once and hand out what came; False when nothing came in time."""
@@ -205,13 +210,7 @@ class SocketConnection:
             ready = sum(events for _, events in poll.poll(limits.MARGIN_S * 1000))
             if ready & select.POLLOUT:
                 output = self._send_some(output)
-            try:
-                received = bool(ready & ~select.POLLOUT) and self.receive()
-            except DropError:
-                if batch.done:  # the last answers came just before the end
-                    return
-                raise
-            if received:
+            if ready & ~select.POLLOUT and self._receive_for(lambda: batch.done):
                 heard = now
             elif self.requests.sweep(now - limits.MARGIN_S):
                 self.broken = True
