@@ -45,8 +45,9 @@ def default_address() -> str:
     if address := os.environ.get("DROP_ADDRESS"):
         return address
     runtime = os.environ.get("XDG_RUNTIME_DIR")
+    state = os.environ.get("XDG_STATE_HOME") or Path("~/.local/state").expanduser()
     places = [Path(runtime, "drop/drop.sock")] if runtime else []
-    places += [Path("/run/drop/drop.sock"), Path("~/.local/state/drop/drop.sock").expanduser()]
+    places += [Path("/run/drop/drop.sock"), Path(state, "drop/drop.sock")]
     for place in places:
         if place.is_socket():
             return f"unix:{place}"

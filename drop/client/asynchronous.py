@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 from drop._fast.codec import CALL, CAST, PUBLISH, Batch
 from drop.client import limits
-from drop.client.address import parse_address
+from drop.client.address import default_address, default_token, parse_address
 from drop.client.connection import Connection
 from drop.client.keeper import Keeper, Settings
 from drop.client.queue import Queue, Waiting
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 class AsyncClient:
     """One node, one connection (and one more for each subscription).
 
+    Without `address` and `token`: default_address() and default_token(), as the `drop` command.
     `timeout` (s) is that of calls that name none; math.inf: none. Connects at the first use or at
     connect(). Calls in flight when the connection is lost fail with ConnectionLost and are not sent
     again; later ones wait for the next connection, for up to their timeout.
@@ -39,15 +40,21 @@ class AsyncClient:
 
     def __init__(
         self,
-        address: str = "127.0.0.1:8085",
+        address: str | None = None,
         *,
-        token: bytes = b"",
+        token: bytes | None = None,
         timeout: float = 30.0,
         connect_timeout: float = 5.0,
         reconnect: bool = True,
         name: str = "",
     ) -> None:
-        self._settings = Settings(parse_address(address), token, connect_timeout, reconnect, name)
+        self._settings = Settings(
+            parse_address(default_address() if address is None else address),
+            default_token() if token is None else token,
+            connect_timeout,
+            reconnect,
+            name,
+        )
         self._timeout = timeout_from(timeout)
         self._keeper = Keeper(self._settings, self)
         self._queue = Queue()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 from drop._fast.codec import CALL, CAST, PUBLISH, Batch
 from drop.client import limits
-from drop.client.address import Address, parse_address
+from drop.client.address import Address, default_address, default_token, parse_address
 from drop.client.backoff import Backoff
 from drop.client.blocking_subscription import BlockingSubscription
 from drop.client.socket_connection import Reply, SocketConnection
@@ -36,16 +36,17 @@ class Client:
 
     def __init__(
         self,
-        address: str = "127.0.0.1:8085",
+        address: str | None = None,
         *,
-        token: bytes = b"",
+        token: bytes | None = None,
         timeout: float = 30.0,
         connect_timeout: float = 5.0,
         reconnect: bool = True,
         name: str = "",
     ) -> None:
-        self._address: Address = parse_address(address)
-        self._token = token
+        where = default_address() if address is None else address
+        self._address: Address = parse_address(where)
+        self._token = default_token() if token is None else token
         self._timeout = timeout_from(timeout)
         self._connect_timeout = connect_timeout
         self._reconnect = reconnect

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from drop import errors
-from drop.client import default_address, default_token, limits
+from drop.client import AsyncClient, Client, default_address, default_token, limits
 from drop.client.address import Address, parse_address
 from drop.client.backoff import Backoff
 from drop.client.socket_connection import Reply
@@ -55,6 +55,18 @@ def test_default_address(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         assert default_address() == f"unix:{path}"
+        monkeypatch.delenv("XDG_RUNTIME_DIR")
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+        assert default_address() == f"unix:{path}"
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_a_client_without_arguments_looks_as_the_command_does(
+    kind: type[Client] | type[AsyncClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DROP_ADDRESS", "there:1")
+    assert "there:1" in repr(kind())
+    assert "there:2" in repr(kind("there:2"))
 
 
 def test_default_token(monkeypatch: pytest.MonkeyPatch) -> None:
