@@ -93,10 +93,12 @@ static inline void deliver(struct drop_pool *pool, struct drop_ticket ticket,
 static void feed_own(struct drop_worker *worker)
 {
     struct drop_pool *pool = worker->pool;
-    while (worker->own.first && drop_worker_has_room(worker)) {
+    while (worker->own.first && drop_worker_has_place(worker)) {
         struct drop_message *message = drop_queue_pop(&worker->own);
         if (drop_worker_give(worker, &message->ticket, message->payload, message->length)) {
             drop_queue_push_front(&worker->own, message);
+            drop_timer_arm(&worker->reactor->timers, &worker->timer,
+                           worker->reactor->now_ns + DROP_MEMORY_RETRY_NS);
             return;
         }
         pool->private_waiting--;
@@ -231,7 +233,10 @@ void drop_worker_resume(struct drop_reactor *reactor, struct drop_waiter *waiter
             return;
         drop_buffer_consume(&worker->inbox, &reactor->memory, used);
     }
+    worker->head_since_ns = reactor->now_ns; /* it may have been kept from writing until now */
     judge(worker, end);
+    if (worker->exited)
+        drop_worker_exited(worker);
 }
 
 /* Keeps what a pass left of the scratch. False: no memory, and the worker is gone. */
@@ -311,7 +316,10 @@ void drop_worker_finish_reading(struct drop_worker *worker, const char *reason, 
 
 void drop_worker_exited(struct drop_worker *worker)
 {
-    drop_worker_finish_reading(worker, "eof", "the worker ended before it answered");
+    worker->exited = true;
+    /* While its next answer has no place to go, what it wrote stays in the pipe, and it with it. */
+    if (!worker->gone && worker->reading)
+        drop_worker_finish_reading(worker, "eof", "the worker ended before it answered");
 }
 
 void drop_worker_abandon(struct drop_worker *worker, struct drop_ticket *ticket,
@@ -331,8 +339,13 @@ void drop_worker_expire(struct drop_timer *timer, uint64_t now_ns)
     struct drop_worker *worker = DROP_CONTAINER(timer, struct drop_worker, timer);
     uint64_t timeout_ns = worker->pool->options.timeout_ns;
     uint64_t earliest = DROP_NEVER;
+    if (worker->own.first)
+        feed_own(worker);
     if (!drop_worker_inflight(worker))
         return;
+    /* It has answered and there is no room for the answer: that time is not the function's. */
+    if (drop_waiter_waits(&worker->waiter))
+        worker->head_since_ns = now_ns;
     if (timeout_ns && worker->head_since_ns + timeout_ns <= now_ns) {
         drop_worker_gone(worker, "timeout", DROP_TIMEOUT,
                          "the function's timeout passed; its worker was killed");
@@ -343,7 +356,7 @@ void drop_worker_expire(struct drop_timer *timer, uint64_t now_ns)
         if (ticket->deadline_ns <= now_ns && ticket->connection)
             drop_worker_abandon(worker, ticket, DROP_TIMEOUT,
                                 "the caller's time ran out; the function still works on it");
-        else if (ticket->deadline_ns < earliest)
+        else if (ticket->deadline_ns > now_ns && ticket->deadline_ns < earliest)
             earliest = ticket->deadline_ns;
     }
     if (earliest != DROP_NEVER && earliest < now_ns + DEADLINE_GRAIN_NS)

@@ -55,7 +55,9 @@ static void resume(struct drop_reactor *reactor, struct drop_waiter *waiter)
 void drop_batch_start(struct drop_reactor *reactor, struct drop_record *record)
 {
     struct drop_pool *pool = drop_pool_by_id(reactor, record->b);
-    struct drop_batch *batch = pool ? calloc(1, sizeof *batch) : NULL;
+    struct drop_batch *batch = NULL;
+    if (pool && pool->options.kind != DROP_KIND_CONTROL) /* which has no workers to wait for */
+        batch = calloc(1, sizeof *batch);
     if (!batch) {
         drop_reactor_tell(reactor, DROP_PUBLISHED, record->a, 0, record->c, NULL, 0);
         free(record);

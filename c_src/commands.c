@@ -69,8 +69,9 @@ static void do_worker_add(struct drop_reactor *reactor, struct drop_record *reco
     pid_t pid;
     assert(record->length == sizeof pid);
     memcpy(&pid, record->bytes, sizeof pid);
-    struct drop_worker *worker =
-        pool ? drop_worker_create(pool, record->b, stdin_fd, stdout_fd, pid) : NULL;
+    struct drop_worker *worker = NULL;
+    if (pool && pool->options.kind != DROP_KIND_CONTROL)
+        worker = drop_worker_create(pool, record->b, stdin_fd, stdout_fd, pid);
     if (worker) {
         drop_pool_refill(pool);
         return;
@@ -104,8 +105,8 @@ static void do_subscribe(struct drop_reactor *reactor, struct drop_record *recor
 {
     struct drop_pool *source = drop_pool_by_id(reactor, record->b);
     struct drop_pool *target = drop_pool_by_id(reactor, record->c >> 1);
-    if (!source || !target)
-        return;
+    if (!source || !target || target->options.kind == DROP_KIND_CONTROL)
+        return; /* the control plane answers requests, which events are not */
     struct drop_subscription *subscription = drop_subscription_create(
         source, record->a, record->bytes, (uint32_t)record->length);
     if (!subscription)
@@ -117,8 +118,12 @@ static void do_subscribe(struct drop_reactor *reactor, struct drop_record *recor
 static void do_unsubscribe(struct drop_reactor *reactor, struct drop_record *record)
 {
     struct drop_subscription *subscription = drop_subscription_find(reactor, record->a);
-    if (subscription)
-        drop_subscription_destroy(subscription);
+    if (!subscription)
+        return;
+    struct drop_pool *target = subscription->target;
+    drop_subscription_destroy(subscription);
+    /* A source that waits for room there may not have to any more. */
+    drop_waitlist_serve(reactor, &target->waitlist, NULL, NULL);
 }
 
 static void do_answer(struct drop_reactor *reactor, struct drop_record *record)

@@ -103,6 +103,9 @@ static size_t parse(struct drop_connection *connection, const char *bytes, size_
     for (;;) {
         if (connection->skip)
             at += skip(connection, length - at);
+        /* One read can ask for more than the limit of all output: what is there goes first. */
+        if (drop_buffer_length(&connection->output) > DROP_OUTPUT_HIGH)
+            connection->stops |= DROP_STOP_OUTPUT;
         if (length - at < DROP_FRAME_HEADER || !may_parse(connection))
             return at;
         struct drop_frame frame;
@@ -268,7 +271,7 @@ static void expire(struct drop_timer *timer, uint64_t now_ns)
         drop_connection_close(connection);
     } else if (connection->state == DROP_CONNECTION_NEW) {
         malformed(connection, "no HELLO came within 10 s");
-    } else if (drop_buffer_length(&connection->output)) {
+    } else if (connection->send_blocked) {
         if (connection->progress_ns + patience_ns <= now_ns) {
             reactor->counters.cut_slow++;
             drop_connection_close(connection);
@@ -376,12 +379,6 @@ void drop_connection_close(struct drop_connection *connection)
     bury(connection);
 }
 
-static bool always(const void *owner)
-{
-    (void)owner;
-    return true;
-}
-
 void drop_connection_destroy(struct drop_connection *connection)
 {
     struct drop_memory *memory = &connection->reactor->memory;
@@ -390,7 +387,7 @@ void drop_connection_destroy(struct drop_connection *connection)
             drop_subscription_destroy(connection->subscriptions);
         drop_buffer_release(&connection->inbox, memory);
         drop_buffer_release(&connection->output, memory);
-        drop_waitlist_serve(connection->reactor, &connection->waitlist, always, NULL);
+        drop_waitlist_serve(connection->reactor, &connection->waitlist, NULL, NULL);
         connection->cleaned = true;
     }
     connection->buried = false;

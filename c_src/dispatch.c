@@ -65,6 +65,14 @@ static inline void count_taken(struct drop_pool *pool, uint32_t length)
     pool->reactor->pending++;
 }
 
+/* A worker has room, yet the message waits, for memory was short: the timer gives it, in case no
+ * answer does. */
+static void try_again_later(struct drop_pool *pool)
+{
+    drop_timer_arm(&pool->reactor->timers, &pool->timer,
+                   pool->reactor->now_ns + DROP_MEMORY_RETRY_NS);
+}
+
 /* Into the mailbox, whatever its bound. False: no memory. */
 static bool enqueue(struct drop_pool *pool, const struct drop_ticket *ticket, const char *payload,
                     uint32_t length)
@@ -75,6 +83,8 @@ static bool enqueue(struct drop_pool *pool, const struct drop_ticket *ticket, co
         return false;
     drop_queue_push(&pool->mailbox, message);
     drop_timer_arm(&pool->reactor->timers, &pool->timer, ticket->deadline_ns);
+    if (pool->level_bits)
+        try_again_later(pool);
     return true;
 }
 
@@ -160,10 +170,17 @@ bool drop_pool_has_room(const void *owner)
     return (pool->level_bits && !pool->mailbox.first) || room_in_mailbox(pool);
 }
 
+bool drop_pool_is_busy(const struct drop_pool *pool)
+{
+    bool hopeless = pool->draining || pool->reactor->draining
+                    || (pool->refusal && !pool->worker_count);
+    return !hopeless && (pool->mailbox.first || !pool->level_bits);
+}
+
 bool drop_pool_has_broadcast_room(const struct drop_pool *pool)
 {
     for (struct drop_worker *worker = pool->workers; worker; worker = worker->next_in_pool)
-        if (!drop_worker_has_own_room(worker))
+        if (!worker->draining && !drop_worker_has_own_room(worker))
             return false;
     return true;
 }
@@ -177,10 +194,12 @@ static void drop_event(struct drop_pool *pool, enum drop_status status)
 static void take_broadcast(struct drop_pool *pool, struct drop_ticket *ticket, const char *payload,
                            uint32_t length)
 {
+    bool anybody = false;
     ticket->flags |= DROP_TICKET_BROADCAST;
-    if (!pool->workers)
-        drop_event(pool, DROP_NO_WORKER);
     for (struct drop_worker *worker = pool->workers; worker; worker = worker->next_in_pool) {
+        if (worker->draining)
+            continue;
+        anybody = true;
         if (!worker->own.first && drop_worker_has_room(worker)
             && drop_worker_give(worker, ticket, payload, length) == 0) {
             count_taken(pool, length);
@@ -197,6 +216,8 @@ static void take_broadcast(struct drop_pool *pool, struct drop_ticket *ticket, c
         pool->private_waiting++;
         count_taken(pool, length);
     }
+    if (!anybody)
+        drop_event(pool, DROP_NO_WORKER);
 }
 
 void drop_pool_take_event(struct drop_pool *pool, const char *payload, uint32_t length,
@@ -265,6 +286,7 @@ void drop_pool_refill(struct drop_pool *pool)
         if (drop_worker_give(least_loaded(pool), &message->ticket, message->payload,
                              message->length)) {
             drop_queue_push_front(&pool->mailbox, message);
+            try_again_later(pool);
             break;
         }
         drop_message_destroy(&pool->reactor->memory, message);

@@ -38,6 +38,8 @@
 #define DROP_EVENTS_MAX 256
 /* connections accepted in one turn of one listener: accepting must not starve the accepted */
 #define DROP_ACCEPTS_MAX 64
+/* after which a message for a free worker is tried again when memory was short, ns */
+#define DROP_MEMORY_RETRY_NS 10000000ull
 /* free blocks kept for reuse, bytes */
 #define DROP_MEMORY_CACHE (16u << 20)
 

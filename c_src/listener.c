@@ -91,7 +91,11 @@ int drop_listener_create(struct drop_reactor *reactor, uint64_t id, int fd, bool
     listener->source = (struct drop_source){.fd = fd, .ready = on_ready};
     listener->next = reactor->listeners;
     reactor->listeners = listener;
-    return drop_reactor_watch(reactor, &listener->source, EPOLLIN);
+    if (drop_reactor_watch(reactor, &listener->source, EPOLLIN)) {
+        drop_listener_destroy(listener);
+        return -1;
+    }
+    return 0;
 }
 
 void drop_listener_destroy(struct drop_listener *listener)

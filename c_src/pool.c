@@ -80,18 +80,16 @@ static void unhash(struct drop_pool *pool)
     *link = pool->next_by_id;
     reactor->pool_count--;
     reactor->pool_epoch++;
-    if (pool->roomy) {
-        link = &reactor->roomy;
-        while (*link != pool)
-            link = &(*link)->next_roomy;
-        *link = pool->next_roomy;
-    }
 }
 
-static bool always(const void *owner)
+static void forget_room(struct drop_pool *pool)
 {
-    (void)owner;
-    return true;
+    struct drop_pool **link = &pool->reactor->roomy;
+    if (!pool->roomy)
+        return;
+    while (*link != pool)
+        link = &(*link)->next_roomy;
+    *link = pool->next_roomy;
 }
 
 void drop_pool_destroy(struct drop_pool *pool)
@@ -106,7 +104,8 @@ void drop_pool_destroy(struct drop_pool *pool)
     while (pool->subscription_count)
         drop_subscription_destroy(pool->subscriptions[0]);
     drop_batches_forget(reactor, pool);
-    drop_waitlist_serve(reactor, &pool->waitlist, always, NULL);
+    drop_waitlist_serve(reactor, &pool->waitlist, NULL, NULL);
+    forget_room(pool); /* last: workers that go make room */
     assert(!pool->waitlist.first && pool->inflight == 0);
     drop_timers_unregister(&reactor->timers, &pool->timer);
     free(pool->subscriptions);
@@ -173,6 +172,7 @@ void drop_pool_drain(struct drop_pool *pool)
 {
     pool->draining = true;
     pool->drained_reported = false;
+    drop_pool_refill(pool); /* who stands in line is refused */
     drop_pool_check_drained(pool);
 }
 

@@ -123,11 +123,7 @@ void drop_pool_take_event(struct drop_pool *pool, const char *payload, uint32_t 
 /* Whether one more message finds a place; with `owner` untyped for drop_waitlist_serve. */
 bool drop_pool_has_room(const void *owner);
 /* Whether one more message would have to wait for a worker. */
-static inline bool drop_pool_is_busy(const struct drop_pool *pool)
-{
-    bool hopeless = pool->draining || (pool->refusal && !pool->worker_count);
-    return !hopeless && (pool->mailbox.first || !pool->level_bits);
-}
+bool drop_pool_is_busy(const struct drop_pool *pool);
 bool drop_pool_has_broadcast_room(const struct drop_pool *pool);
 /* Whether the source of an event has to wait for room. */
 static inline bool drop_pool_slows_sources(const struct drop_pool *pool)

@@ -49,7 +49,7 @@ static void on_commands(struct drop_reactor *reactor, struct drop_source *source
 {
     (void)source;
     (void)events;
-    drop_commands_run(reactor);
+    reactor->commanded = true;
 }
 
 struct drop_reactor *drop_reactor_create(const struct drop_reactor_options *options)
@@ -61,6 +61,7 @@ struct drop_reactor *drop_reactor_create(const struct drop_reactor_options *opti
     drop_memory_init(&reactor->memory, options->memory_max);
     drop_timers_init(&reactor->timers);
     drop_placement_init(&reactor->placement);
+    reactor->happenings.event_fd = -1; /* closed below whether it was made or not */
     reactor->scratch = malloc(DROP_SCRATCH_SIZE);
     reactor->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     int failed = drop_channel_init(&reactor->commands);
@@ -83,18 +84,30 @@ struct drop_reactor *drop_reactor_create(const struct drop_reactor_options *opti
     return NULL;
 }
 
-/* Frees what died in this turn. Ending one connection may let workers go on, so it is a loop. */
+/* Whether something waits for this turn: what died may stand in one of the lists until then. */
+static bool has_more_to_do(const struct drop_reactor *reactor)
+{
+    return reactor->roomy || reactor->resumed || reactor->dirty_workers
+           || reactor->dirty_connections;
+}
+
+/* Frees what died before the lists of the turn were empty. Ending a connection may let workers go
+ * on, which may mark others and kill them: those are in the lists again, and wait for next time. */
 static void bury_the_dead(struct drop_reactor *reactor)
 {
-    while (reactor->dead_connections) {
-        struct drop_connection *connection = reactor->dead_connections;
-        reactor->dead_connections = connection->next;
+    struct drop_connection *connection = reactor->dead_connections;
+    struct drop_worker *worker = reactor->dead_workers;
+    reactor->dead_connections = NULL;
+    reactor->dead_workers = NULL;
+    while (connection) {
+        struct drop_connection *next = connection->next;
         drop_connection_destroy(connection);
+        connection = next;
     }
-    while (reactor->dead_workers) {
-        struct drop_worker *worker = reactor->dead_workers;
-        reactor->dead_workers = worker->next_in_pool;
+    while (worker) {
+        struct drop_worker *next = worker->next_in_pool;
         drop_worker_destroy(worker);
+        worker = next;
     }
 }
 
@@ -149,6 +162,8 @@ void drop_reactor_drain(struct drop_reactor *reactor)
     reactor->draining = true;
     while (reactor->listeners)
         drop_listener_destroy(reactor->listeners);
+    for (struct drop_batch *batch = reactor->batches; batch; batch = batch->next)
+        drop_reactor_mark_roomy(reactor, batch->pool); /* to be refused instead of waiting */
 }
 
 /* Everything that follows from what was read, until nothing does. */
@@ -158,10 +173,9 @@ static void settle(struct drop_reactor *reactor)
         go_on_with_waiters(reactor);
         check_drained(reactor);
         flush(reactor);
-        if (!reactor->roomy && !reactor->resumed)
+        if (!has_more_to_do(reactor))
             bury_the_dead(reactor);
-    } while (reactor->roomy || reactor->resumed || reactor->dirty_workers
-             || reactor->dirty_connections || reactor->dead_connections);
+    } while (has_more_to_do(reactor) || reactor->dead_connections || reactor->dead_workers);
 }
 
 /* Milliseconds until the next timer, rounded up; -1: none. */
@@ -205,7 +219,7 @@ static int wait_for_events(struct drop_reactor *reactor, struct epoll_event *eve
     return count;
 }
 
-static void turn(struct drop_reactor *reactor)
+void drop_reactor_turn(struct drop_reactor *reactor)
 {
     struct epoll_event events[DROP_EVENTS_MAX];
     int count = wait_for_events(reactor, events);
@@ -215,6 +229,11 @@ static void turn(struct drop_reactor *reactor)
         struct drop_source *source = events[i].data.ptr;
         if (source->fd >= 0)
             source->ready(reactor, source, events[i].events);
+    }
+    /* Behind the events: a command may free a listener that one of them names. */
+    if (reactor->commanded) {
+        reactor->commanded = false;
+        drop_commands_run(reactor);
     }
     drop_timers_run(&reactor->timers, reactor->now_ns);
     settle(reactor);
@@ -226,7 +245,7 @@ static void *run(void *argument)
 {
     struct drop_reactor *reactor = argument;
     while (!reactor->stopping)
-        turn(reactor);
+        drop_reactor_turn(reactor);
     return NULL;
 }
 

@@ -79,6 +79,7 @@ struct drop_reactor {
     struct drop_batch *batches;
     struct drop_placement placement;
     struct drop_affinity affinity;
+    bool commanded; /* commands came in this turn */
     uint64_t pending; /* accepted messages without an outcome */
     bool draining;
     bool drained_reported;
@@ -97,6 +98,9 @@ struct drop_reactor_leaks {
 struct drop_reactor *drop_reactor_create(const struct drop_reactor_options *options);
 /* Starts the thread, named drop-reactor-0, all signals blocked. 0 or an errno. */
 int drop_reactor_start(struct drop_reactor *reactor);
+/* One turn in the caller's thread, of a reactor that was not started. Sleeps until something is
+ * ready or due. */
+void drop_reactor_turn(struct drop_reactor *reactor);
 /* Stops and joins the thread, closes every descriptor it owns. Idempotent. */
 void drop_reactor_stop(struct drop_reactor *reactor);
 struct drop_reactor_leaks drop_reactor_leaks(const struct drop_reactor *reactor);

@@ -88,6 +88,15 @@ static inline bool matches(const struct drop_subscription *subscription, const c
            || memmem(bytes, length, subscription->filter, subscription->filter_length);
 }
 
+/* Of an answer as it came: its newlines are still ncm, so a filter with one cannot be judged. */
+static bool may_match(const struct drop_pool *pool, const struct drop_subscription *subscription,
+                      const char *bytes, uint32_t length)
+{
+    return matches(subscription, bytes, length)
+           || (pool->options.ncm
+               && memchr(subscription->filter, '\n', subscription->filter_length));
+}
+
 /* The line to stand in when this subscription must not lose the event and has no room; NULL: go
  * on. */
 static struct drop_waitlist *obstacle(const struct drop_subscription *subscription)
@@ -110,7 +119,7 @@ bool drop_events_admit(struct drop_pool *pool, struct drop_waiter *waiter, const
     for (uint32_t i = 0; i < pool->subscription_count; i++) {
         struct drop_subscription *subscription = pool->subscriptions[i];
         struct drop_waitlist *list = obstacle(subscription);
-        if (list && matches(subscription, bytes, length)) {
+        if (list && may_match(pool, subscription, bytes, length)) {
             drop_waiter_join(waiter, list);
             return false;
         }

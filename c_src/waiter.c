@@ -39,7 +39,9 @@ void drop_waitlist_serve(struct drop_reactor *reactor, struct drop_waitlist *lis
 {
     /* Counted beforehand: one that joins again gets its next chance at the next room, and the
      * loop ends. */
-    for (size_t turns = list->count; turns && list->first && has_room(owner); turns--) {
+    for (size_t turns = list->count; turns && list->first; turns--) {
+        if (has_room && !has_room(owner))
+            return;
         struct drop_waiter *waiter = list->first;
         drop_waiter_leave(waiter);
         waiter->resume(reactor, waiter);

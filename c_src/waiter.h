@@ -34,8 +34,8 @@ static inline bool drop_waiter_waits(const struct drop_waiter *waiter)
 void drop_waiter_join(struct drop_waiter *waiter, struct drop_waitlist *list);
 void drop_waiter_leave(struct drop_waiter *waiter);
 
-/* Resumes those who stand in line now, in order, while `has_room(owner)` says so. A resumed one
- * may join again. */
+/* Resumes those who stand in line now, in order, while `has_room(owner)` says so; all of them when
+ * it is NULL. A resumed one may join again. */
 void drop_waitlist_serve(struct drop_reactor *reactor, struct drop_waitlist *list,
                      bool (*has_room)(const void *owner), const void *owner);
 

@@ -79,11 +79,15 @@ void drop_worker_destroy(struct drop_worker *worker)
     free(worker);
 }
 
+bool drop_worker_has_place(const struct drop_worker *worker)
+{
+    return !worker->gone && drop_worker_inflight(worker) < worker->pool->options.inflight
+           && drop_buffer_length(&worker->outgoing) < DROP_WORKER_OUTGOING_MAX;
+}
+
 bool drop_worker_has_room(const struct drop_worker *worker)
 {
-    return !worker->draining && !worker->gone
-           && drop_worker_inflight(worker) < worker->pool->options.inflight
-           && drop_buffer_length(&worker->outgoing) < DROP_WORKER_OUTGOING_MAX;
+    return !worker->draining && drop_worker_has_place(worker);
 }
 
 bool drop_worker_has_own_room(const struct drop_worker *worker)
@@ -273,7 +277,8 @@ static void settle(struct drop_worker *worker, enum drop_status status, const ch
         struct drop_ticket *ticket = &worker->tickets[--worker->tail & worker->ticket_mask];
         offset -= ticket->length;
         pool->inflight--;
-        bool head = worker->tail == worker->head;
+        /* Of a message that waits for the pipe nothing was lost with the worker. */
+        bool head = worker->tail == worker->head && worker->written;
         if (head && (status != DROP_ERROR || ticket->attempts >= pool->options.retries)) {
             drop_pool_fail_ticket(pool, ticket, status, text);
             continue;
@@ -328,6 +333,9 @@ void drop_worker_check_drained(struct drop_worker *worker)
     detach(worker);
     drop_buffer_release(&worker->inbox, &worker->reactor->memory);
     drop_reactor_tell(worker->reactor, DROP_WORKER_DRAINED, pool->id, worker->id, 0, NULL, 0);
+    if (pool->refusal && !pool->worker_count)
+        drop_pool_fail_waiting(pool, DROP_NO_WORKER, pool->refusal);
+    drop_pool_refill(pool);
 }
 
 bool drop_worker_cancel(struct drop_worker *worker, struct drop_connection *connection,

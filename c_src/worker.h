@@ -52,6 +52,7 @@ struct drop_worker {
     bool draining; /* nothing new */
     bool reading;  /* stdout is watched */
     bool writing;  /* stdin is watched: it is full */
+    bool exited;   /* its process is dead; what it wrote is still to be read */
     bool early;    /* answered before its message was written whole */
 };
 
@@ -67,6 +68,8 @@ static inline uint32_t drop_worker_inflight(const struct drop_worker *worker)
 }
 
 bool drop_worker_has_room(const struct drop_worker *worker);
+/* The same for a message it was promised already: also while it drains. */
+bool drop_worker_has_place(const struct drop_worker *worker);
 /* Whether a broadcast finds a place with it or in its own queue. */
 bool drop_worker_has_own_room(const struct drop_worker *worker);
 
