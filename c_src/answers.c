@@ -235,8 +235,8 @@ void drop_worker_resume(struct drop_reactor *reactor, struct drop_waiter *waiter
     }
     worker->head_since_ns = reactor->now_ns; /* it may have been kept from writing until now */
     judge(worker, end);
-    if (worker->exited)
-        drop_worker_exited(worker);
+    if (worker->ending)
+        drop_worker_finish_reading(worker, worker->ending, worker->ending_text);
 }
 
 /* Keeps what a pass left of the scratch. False: no memory, and the worker is gone. */
@@ -307,19 +307,21 @@ void drop_worker_readable(struct drop_reactor *reactor, struct drop_source *sour
 
 void drop_worker_finish_reading(struct drop_worker *worker, const char *reason, const char *text)
 {
-    /* While it is stopped, its answers have no place to go; they are lost with it, and its
-     * messages fail. */
+    worker->ending = reason;
+    worker->ending_text = text;
     while (!worker->gone && worker->reading && read_once(worker) > 0)
         ;
-    drop_worker_gone(worker, reason, DROP_ERROR, text);
+    /* When there is no place for its next answer, what it wrote stays in the pipe, and it with it:
+     * drop_worker_resume comes back here. */
+    if (worker->reading || !drop_waiter_waits(&worker->waiter))
+        drop_worker_gone(worker, reason, DROP_ERROR, text);
+    else
+        drop_pool_file_worker(worker->pool, worker);
 }
 
 void drop_worker_exited(struct drop_worker *worker)
 {
-    worker->exited = true;
-    /* While its next answer has no place to go, what it wrote stays in the pipe, and it with it. */
-    if (!worker->gone && worker->reading)
-        drop_worker_finish_reading(worker, "eof", "the worker ended before it answered");
+    drop_worker_finish_reading(worker, "eof", "the worker ended before it answered");
 }
 
 void drop_worker_abandon(struct drop_worker *worker, struct drop_ticket *ticket,

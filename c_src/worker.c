@@ -87,7 +87,7 @@ bool drop_worker_has_place(const struct drop_worker *worker)
 
 bool drop_worker_has_room(const struct drop_worker *worker)
 {
-    return !worker->draining && drop_worker_has_place(worker);
+    return !worker->draining && !worker->ending && drop_worker_has_place(worker);
 }
 
 bool drop_worker_has_own_room(const struct drop_worker *worker)

@@ -35,6 +35,8 @@ struct drop_worker {
     size_t written;
     struct drop_buffer inbox;
     size_t scanned; /* of the inbox: no line ends there */
+    const char *ending; /* why it is to go once what it wrote is read; NULL: it is not */
+    const char *ending_text;
     size_t needed;  /* bytes that make the next answer whole, when known */
     struct drop_queue own; /* broadcasts that wait for this worker */
     uint64_t answered; /* messages, in its life */
@@ -52,7 +54,6 @@ struct drop_worker {
     bool draining; /* nothing new */
     bool reading;  /* stdout is watched */
     bool writing;  /* stdin is watched: it is full */
-    bool exited;   /* its process is dead; what it wrote is still to be read */
     bool early;    /* answered before its message was written whole */
 };
 
