@@ -42,9 +42,11 @@ HINTS = {
     "protocol": "is that a DROP node, of this version? --address or DROP_ADDRESS names another",
     "unauthorized": "the node's Unix socket needs no token; over TCP give one in DROP_TOKEN or"
     " --token-file",
-    "timeout": "--timeout SECONDS waits longer; `drop logs POOL` shows what the function says",
+    "timeout": "does the function flush its output after each answer? --timeout SECONDS is the"
+    " caller's time, `timeout` in the flow the function's; `drop logs POOL` shows what it says",
     "overloaded": "try later, or raise `queue` or `num` in the flow; `drop top` shows the load",
-    "no_pool": "`drop stats` lists the pools",
+    "no_pool": "`drop top --once` lists the pools",
+    "error": "`drop logs POOL` shows what the function says, `drop flow info FLOW` how it ended",
     "no_worker": "`drop logs POOL` shows what the function says",
     "draining": "the node or the flow is stopping; try again when it is back",
 }
@@ -77,7 +79,8 @@ def report(error: Exception, *, as_json: bool) -> int:
     kind, code = describe(error)
     label = "" if kind in ("usage", "unreachable") else f"{kind.replace('_', ' ')}: "
     sys.stderr.write(f"drop: {label}{error}\n")
-    if hint := HINTS.get(kind):
+    hint = HINTS.get(kind, "")
+    if hint and hint not in str(error):  # the node may have said so itself
         sys.stderr.write(f"  {hint}\n")
     if as_json:
         sys.stdout.write(json.dumps({"status": kind, "error": str(error)}) + "\n")

@@ -50,6 +50,9 @@ def flow_start(
     reply = control(address, token_file, "flow.start", **argument)
     for warning in reply.get("warnings", []):
         sys.stderr.write(f"drop: warning: {warning}\n")
+    for pool in reply.get("pools", []):
+        if pool.get("last_error"):  # so soon: its command cannot be started
+            sys.stderr.write(f"drop: warning: {pool['name']}: {_one_line(pool['last_error'])}\n")
     return _done(reply, f"flow {reply.get('name', flow)} started", json)
 
 
@@ -85,7 +88,7 @@ def flow_info(
             filter_ = f" containing {source['filter']!r}" if source["filter"] else ""
             print(f"{pool['name']}: gets ({source['type']}) what {source['name']} answers{filter_}")
         if pool.get("last_error"):
-            print(f"{pool['name']}: {pool['last_error']}")
+            print(f"{pool['name']}: {_one_line(pool['last_error'])}")
     return errors.OK
 
 
@@ -119,10 +122,15 @@ def _pool_rows(pool: Document) -> list[tuple[str, ...]]:
             str(worker.get("pid") or "-"),
             str(worker.get("since", "-")),
             str(worker.get("restarts", "-")),
-            str(pool["command"]) if number == 0 else "",
+            _one_line(str(pool["command"])) if number == 0 else "",
         )
         for number, worker in enumerate(workers)
     ]
+
+
+def _one_line(text: str) -> str:
+    """A command may hold a program of many lines; a table has one for it."""
+    return text.replace("\n", "\\n")
 
 
 def _print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:

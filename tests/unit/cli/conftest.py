@@ -36,9 +36,11 @@ CONTROL: dict[str, dict[str, Any]] = {
     "flow.list": {"ok": True, "flows": [{"name": "f", "state": "running", "file": "f.yaml",
                                          "pools": ["a", "b"]}]},
     "flow.stop": {"ok": True},
-    "flow.start": {"ok": True, "name": "f", "warnings": ["f.yaml:1: odd"]},
+    "flow.start": {"ok": True, "name": "f", "warnings": ["f.yaml:1: odd"], "pools": [
+        {"name": "a", "last_error": None}, {"name": "b", "last_error": "no\nsuch: not found"}]},
     "flow.info": {"ok": True, "name": "f", "state": "running", "file": "f.yaml", "pools": [
-        {"name": "a", "command": "cat", "kind": "line", "state": "running", "last_error": "died",
+        {"name": "a", "command": "sh -c 'cat\ncat'", "kind": "line", "state": "running",
+         "last_error": "died",
          "workers": [{"worker": 1, "pid": 7, "state": "ready", "restarts": 0, "since": "now"}],
          "subscriptions": [{"name": "b", "filter": "x", "type": "one"}]}]},
 }  # fmt: skip

@@ -226,6 +226,7 @@ def test_flows(drop: Run, capfd: pytest.CaptureFixture[str]) -> None:
     assert drop("flow", "info", "f") == 0
     shown = capfd.readouterr().out
     assert "1 ready" in shown
+    assert "sh -c 'cat\\ncat'\n" in shown
     assert "a: died" in shown
     assert "a: gets (one) what b answers containing 'x'" in shown
     assert drop("flow", "stop", "f", "--json") == 0
@@ -237,6 +238,9 @@ def test_a_flow_file_is_sent_as_a_whole_path(drop: Run, capfd: pytest.CaptureFix
     request = {"op": "flow.start", "file": str(Path("f.yaml").absolute())}
     shown = capfd.readouterr()
     assert json.loads(shown.out)["request"] == request
-    assert shown.err == "drop: warning: f.yaml:1: odd\n"
+    assert shown.err.splitlines() == [
+        "drop: warning: f.yaml:1: odd",
+        "drop: warning: b: no\\nsuch: not found",
+    ]
     assert drop("flow", "start", "name", "--json") == 0
     assert json.loads(capfd.readouterr().out)["request"] == {"op": "flow.start", "name": "name"}

@@ -30,6 +30,13 @@ def test_a_text_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     assert "drop-node run" in told.err
 
 
+def test_a_hint_is_not_told_twice(capsys: pytest.CaptureFixture[str]) -> None:
+    assert report(error_for(4, "no pool a; similar names: b"), as_json=False) == 2
+    assert "`drop top --once`" in capsys.readouterr().err
+    report(error_for(4, "no pool a; `drop top --once` lists the pools it has"), as_json=False)
+    assert capsys.readouterr().err.count("`drop top --once`") == 1
+
+
 def test_a_document_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
     assert report(CommandError("flow a runs", "conflict"), as_json=True) == 1
     told = capsys.readouterr()
