@@ -82,6 +82,31 @@ static void test_chain_slows_its_source(void)
     tear_down();
 }
 
+/* A worker that ended while there was no room for its answers: they count all the same. */
+static void test_last_words_wait_for_room(void)
+{
+    set_up(DROP_OVERFLOW_DEFAULT);
+    world_subscribe(&world, source, target, false, "");
+    cast(4);
+    world_say(&world, &first, "1\n2\n");
+    CHECK_EQUAL(world_write(&first, "3\n", 2), 2);
+    world_die(&world, &first);
+    CHECK_EQUAL(source->worker_count, 1);
+    struct world_worker second = world_worker(&world, target);
+    for (char digit = '1'; digit <= '3'; digit++) {
+        check_message(&second, (char[]){digit, '\0'});
+        CHECK_EQUAL(world_write(&second, "\0\0\0\0", 4), 4);
+        world_turn(&world);
+    }
+    CHECK_EQUAL(source->worker_count, 0);
+    CHECK_EQUAL(source->counters.answers, 3);
+    CHECK_EQUAL(source->counters.dropped[DROP_ERROR], 1);
+    CHECK_EQUAL(world.reactor->pending, 0);
+    world_die(&world, &second);
+    world_hang_up(&world, &client);
+    CHECK_EQUAL(world_close(&world), 0);
+}
+
 /* Waiting for a slow target is not the function's fault. */
 static void test_function_timeout_stops_while_it_waits(void)
 {
@@ -295,6 +320,7 @@ int main(void)
 {
     RUN(test_filter);
     RUN(test_chain_slows_its_source);
+    RUN(test_last_words_wait_for_room);
     RUN(test_function_timeout_stops_while_it_waits);
     RUN(test_unsubscribed_source_goes_on);
     RUN(test_filter_with_newline_is_slowed_too);
