@@ -17,7 +17,8 @@ EXTRAS := node,cli,dev
 NATIVE := build_ext.py $(wildcard c_src/*.[ch] drop/_fast/*.pyx drop/_fast/*.pxd \
 	drop/_fast/*.pxi drop/_fast/*_build.py)
 
-.PHONY: help setup run test check debug asan tsan bench fuzz fuzz-smoke c-test dist clean
+.PHONY: help setup run test check debug asan tsan bench bench-quick fuzz fuzz-smoke c-test dist \
+	clean
 
 help:
 	@echo 'make setup   a private environment in .venv with everything built and installed'
@@ -28,7 +29,7 @@ help:
 	@echo 'make asan    the C tests and the Python tests under AddressSanitizer and UBSan'
 	@echo 'make tsan    the C tests under ThreadSanitizer'
 	@echo 'make fuzz    every fuzz target for FUZZ_SECONDS ($(FUZZ_SECONDS))'
-	@echo 'make bench   figures beside the roofline'
+	@echo 'make bench   figures beside the roofline, some minutes; bench-quick: a first look'
 	@echo 'make dist    sdist and wheel in dist/'
 	@echo 'make clean   removes what was built; the environment too'
 
@@ -57,8 +58,18 @@ build/%/.built: $(VENV)/.installed $(NATIVE)
 run: setup
 	@PATH="$(CURDIR)/$(BIN):$$PATH" examples/run.sh
 
+# Beside the yardsticks in DROP_ROOFLINE, where there are some; see docs/performance.md.
+BENCH_MICRO := $(BIN)/python -m pytest bench/micro --benchmark-only -q \
+	--benchmark-columns=min,median,iqr,rounds --benchmark-disable-gc
+
 bench: setup
-	$(BIN)/pytest bench --benchmark-only
+	$(BENCH_MICRO) --benchmark-max-time=0.5
+	$(BIN)/python -m bench.micro.instructions --functions
+	$(BIN)/python -m bench.system --reps 3 --seconds 1 --json build/bench/system.json
+
+bench-quick: setup
+	$(BENCH_MICRO) --benchmark-max-time=0.1
+	$(BIN)/python -m bench.system --reps 1 --seconds 0.5 --quick
 
 # ---- tests --------------------------------------------------------------------------------------
 

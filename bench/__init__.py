@@ -1,0 +1,1 @@
+"""Benchmarks: `bench.micro` measures pieces, `bench.system` whole nodes beside the yardsticks."""
