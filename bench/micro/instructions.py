@@ -63,7 +63,7 @@ def reactor(mode: str, directory: Path) -> tuple[float, float, str]:
         counts.append(count(command, out, f"--toggle-collect={THREAD}"))
     (few, _), (many, printed) = counts
     annotated = subprocess.run(
-        ["callgrind_annotate", str(out)], capture_output=True, text=True, check=True
+        ["callgrind_annotate", "--auto=no", str(out)], capture_output=True, text=True, check=True
     ).stdout
     return (many - few) / (MANY - FEW), float(printed), costliest(annotated)
 

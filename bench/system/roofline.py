@@ -13,6 +13,7 @@ import socket
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from bench.build import BUILD, ROOT, program
 from bench.system.figures import Sample
@@ -27,17 +28,17 @@ class Roofline:
 
     def pipes(self, worker: str, workers: int, window: int, seconds: float) -> Sample:
         """One thread drives workers over pipes; no sockets."""
-        result: Sample = self._module.drive(self._directory, worker, workers, window, seconds)
-        return result
+        return _numbers(self._module.drive(self._directory, worker, workers, window, seconds))
 
     def tcp(
         self, worker: str, workers: int, window: int, connections: int, depth: int, seconds: float
     ) -> Sample:
         """The same behind a TCP listener, with a load generator of its own."""
-        result: Sample = self._module.serve(
-            self._directory, worker, workers, window, connections, depth, seconds, free_port()
+        return _numbers(
+            self._module.serve(
+                self._directory, worker, workers, window, connections, depth, seconds, free_port()
+            )
         )
-        return result
 
     def worker(self, name: str) -> list[str]:
         """The command of a function, for our node to run the very same."""
@@ -45,6 +46,11 @@ class Roofline:
         if rest:  # an interpreter and a script
             return [first, *(str(self._directory / each) for each in rest)]
         return [str(self._directory / first)]
+
+
+def _numbers(result: dict[str, Any]) -> Sample:
+    """What a yardstick printed, without its label."""
+    return {key: value for key, value in result.items() if not isinstance(value, str)}
 
 
 def place() -> Path:
