@@ -219,7 +219,7 @@ def _run(plan: Plan, sockets: list[socket.socket], *, quiet: bool) -> native.Mea
     except KeyboardInterrupt:
         load.stop()
         ended.wait()
-        if not results[0]["seconds"]:
+        if not results[0]["messages"] and not results[0]["errors"]:
             raise
     return results[0]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any, NamedTuple, get_type_hints
 
 import typer
@@ -77,8 +78,11 @@ SUMMARIES = {
 }
 
 
-def build() -> typer.Typer:
-    """The whole command line."""
+Choose = Callable[[Callable[[], int]], None]
+
+
+def build(choose: Choose) -> typer.Typer:
+    """The whole command line; `choose` gets what the arguments ask for, ready to run."""
     app = typer.Typer(
         help="Call functions on a DROP node and look after it.",
         epilog="Exit codes: 0 ok, 1 function error, 2 usage, 3 unreachable, 4 timeout,"
@@ -91,9 +95,11 @@ def build() -> typer.Typer:
     app.add_typer(groups["flow"], name="flow")
     for path, form in COMMANDS.items():
         group, _, name = path.rpartition(" ")
-        groups[group].command(name, help=SUMMARIES[path])(_command(path, form))
+        groups[group].command(name, help=SUMMARIES[path])(_command(path, form, choose))
     for alias, path in ALIASES.items():
-        app.command(alias, help=SUMMARIES[path], hidden=True)(_command(path, COMMANDS[path]))
+        app.command(alias, help=SUMMARIES[path], hidden=True)(
+            _command(path, COMMANDS[path], choose)
+        )
     return app
 
 
@@ -107,13 +113,13 @@ def _main(
         raise typer.Exit
 
 
-def _command(path: str, form: Form) -> Callable[..., None]:
+def _command(path: str, form: Form, choose: Choose) -> Callable[..., None]:
     """A function with the signature that typer makes a command of."""
     action = form.load()
     hints = get_type_hints(action)
 
     def command(**values: Any) -> None:
-        raise typer.Exit(action(**values))
+        choose(partial(action, **values))
 
     parameters = [
         parameter.replace(

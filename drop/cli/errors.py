@@ -37,8 +37,7 @@ EXIT_CODES = {
 }
 
 HINTS = {
-    "unreachable": "is the node running? `drop-node run` starts one; --address or DROP_ADDRESS"
-    " names another",
+    "unreachable": "`drop-node run` starts a node; --address or DROP_ADDRESS names another",
     "protocol": "is that a DROP node, of this version? --address or DROP_ADDRESS names another",
     "unauthorized": "the node's Unix socket needs no token; over TCP give one in DROP_TOKEN or"
     " --token-file",

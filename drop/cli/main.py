@@ -19,12 +19,16 @@ def run(arguments: list[str]) -> int:
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
     as_json = "--json" in options
     try:
-        return (quick.parse(arguments) or _by_typer(arguments))()
+        return (quick.parse(arguments) or _by_typer(arguments, as_json))()
     except (DropError, errors.UsageError, errors.CommandError) as error:
         return errors.report(error, as_json=as_json)
     except BrokenPipeError:
         output.discard_stdout()  # who reads our output has seen enough
         return errors.OK
+    except OSError as error:
+        output.discard_stdout()
+        sys.stderr.write(f"drop: cannot read or write: {error.strerror or error}\n")
+        return errors.FUNCTION
     except KeyboardInterrupt:
         return errors.INTERRUPTED
     except ImportError as error:
@@ -33,7 +37,8 @@ def run(arguments: list[str]) -> int:
         return errors.FUNCTION
 
 
-def _by_typer(arguments: list[str]) -> Callable[[], int]:
+def _by_typer(arguments: list[str], as_json: bool) -> Callable[[], int]:
+    """What to run. Only chosen by typer, which has its own mind about EPIPE and Ctrl-C."""
     try:
         from drop.cli.commands import build
     except ModuleNotFoundError as error:
@@ -42,15 +47,21 @@ def _by_typer(arguments: list[str]) -> Callable[[], int]:
         raise ModuleNotFoundError(
             f"{error.name} is not installed; `pip install 'drop-platform[cli]'`", name=error.name
         ) from None
-
-    def run_app() -> int:
-        try:
-            build()(arguments, prog_name="drop")
-        except SystemExit as exit_:
-            return exit_.code if isinstance(exit_.code, int) else errors.USAGE
-        return errors.OK
-
-    return run_app
+    chosen: list[Callable[[], int]] = []
+    code: object = errors.OK
+    try:
+        # Not standalone: a mistake comes here, where it becomes a document for programs.
+        build(chosen.append)(arguments, prog_name="drop", standalone_mode=not as_json)
+    except SystemExit as exit_:
+        code = exit_.code
+    except Exception as error:
+        tell = getattr(error, "format_message", None)  # typer does not export its base class
+        if tell is None:
+            raise
+        raise errors.UsageError(tell()) from None
+    if chosen:
+        return chosen[0]
+    return lambda: code if isinstance(code, int) else errors.USAGE
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import json
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -89,6 +90,19 @@ def test_failures_as_json(drop: Run, capfd: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capfd.readouterr().out)["status"] == "no_pool"
     assert drop("call", "echo", "x", "--json", "--address", "127.0.0.1:1") == 3
     assert json.loads(capfd.readouterr().out)["status"] == "unreachable"
+    for words in (["call"], ["nonsense"], ["bench", "echo", "--seconds", "x"]):
+        assert drop(*words, "--json") == 2
+        assert json.loads(capfd.readouterr().out)["status"] == "usage"
+
+
+def test_output_that_cannot_be_written(peer: PeerThread) -> None:
+    command = [sys.executable, "-m", "drop.cli.main", "call", "echo", "x"]
+    with open("/dev/full", "wb") as full:
+        run = subprocess.run(
+            [*command, "--address", peer.peer.address], stdout=full, stderr=subprocess.PIPE
+        )
+    assert run.returncode == 1
+    assert run.stderr == b"drop: cannot read or write: No space left on device\n"
 
 
 def test_stdin_is_one_message(piped: Piped, peer: PeerThread) -> None:

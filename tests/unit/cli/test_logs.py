@@ -68,6 +68,17 @@ def test_logs_follow(start: Start, tmp_path: Path) -> None:
     assert process.returncode == 0
 
 
+def test_logs_end_cleanly_when_nobody_reads(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "echo.log").write_text(LOG * 10_000)
+    process = start("logs", "echo", "-n", "30000", "--directory", str(tmp_path))
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.wait(20) == 0
+    assert process.stderr is not None
+    assert process.stderr.read() == b""
+    process.stderr.close()
+
+
 def test_an_unknown_pool_has_no_logs(drop: Run, capfd: pytest.CaptureFixture[str]) -> None:
     assert drop("logs", "other") == 0
     assert "has logged nothing in /" in capfd.readouterr().err
