@@ -14,7 +14,7 @@ from drop.cli.target import open_client
 Document = dict[str, Any]
 
 #: The node's reasons to refuse, by whose fault it is.
-EXIT_CODES = {"bad_flow": errors.USAGE, "not_found": errors.USAGE, "bad_request": errors.USAGE}
+EXIT_CODES = dict.fromkeys(("bad_flow", "not_found", "conflict", "bad_request"), errors.USAGE)
 
 
 def flow_list(

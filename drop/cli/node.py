@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+import drop
 from drop.config import Settings, load_settings
 from drop.errors import ConfigurationError
 from drop.flow.load import load_flow
@@ -36,9 +37,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="drop-node", description="One node of DROP: runs functions and answers calls to them."
     )
+    parser.add_argument("--version", action="version", version=f"drop-node {drop.__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--config", metavar="FILE", help="the configuration; default: see README")
+    common.add_argument(
+        "--config", metavar="FILE", help="the configuration; default: see docs/configuration.md"
+    )
     common.add_argument(
         "--flow",
         metavar="FILE",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import drop
 from drop.cli.node import main
 
 FLOW = "name: one\nfunc:\n  - name: echo\n    cmd: cat\n"
@@ -54,3 +55,10 @@ def test_a_wrong_command_line(arguments: list[str], capsys: pytest.CaptureFixtur
         main(arguments)
     assert ended.value.code == 2
     assert "usage: drop-node" in capsys.readouterr().err
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"drop-node {drop.__version__}\n"

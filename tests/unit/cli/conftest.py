@@ -58,6 +58,8 @@ def control_or_echo(line: Line, frame: Frame) -> None:
             reply = CONTROL.get(request["op"], {"ok": True, "log_dir": "/"})
             if request.get("file", "").endswith("bad.yaml"):
                 reply = REFUSAL
+            if request.get("name") == "running":
+                reply = {"ok": False, "error": "the flow runs already", "kind": "conflict"}
             line.send(answer(frame.id, json.dumps({**reply, "request": request}).encode()))
             return
         if pool == "binary":

@@ -62,6 +62,7 @@ def test_call_as_json(drop: Run, capfdbinary: pytest.CaptureFixture[bytes]) -> N
         (["subscribe", "echo", "--count", "0"], 2, "expected 1 or more"),
         (["top", "--interval", "0"], 2, "expected more than 0"),
         (["flow", "start", "bad.yaml"], 2, "bad.yaml:3: num"),
+        (["flow", "start", "running"], 2, "conflict: the flow runs already"),
         (["bench", "absent", "--seconds", "0.05"], 2, "there is no pool"),
         (["bench", "broken", "--seconds", "0.05"], 1, "the function died"),
         (["bench", "silent", "--seconds", "0.05"], 4, "no answer from silent"),
