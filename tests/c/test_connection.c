@@ -326,6 +326,7 @@ static void test_memory_runs_out_everywhere(void)
         struct world_client other = world_join(&world);
         world.reactor->memory.limit = world.reactor->memory.in_use + more;
         act(&other);
+        CHECK(world.reactor->memory.in_use <= world.reactor->memory.limit);
         world_hang_up(&world, &other);
         tear_down();
         step = more < 4096 ? 128 : more < 65536 ? 4096 : 32768;
