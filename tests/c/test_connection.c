@@ -328,6 +328,8 @@ static void test_memory_runs_out_everywhere(void)
         act(&other);
         CHECK(world.reactor->memory.in_use <= world.reactor->memory.limit);
         world_hang_up(&world, &other);
+        world_hang_up(&world, &client);
+        CHECK_EQUAL(world.reactor->connection_count, 0);
         tear_down();
         step = more < 4096 ? 128 : more < 65536 ? 4096 : 32768;
     }

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,6 +94,7 @@ static inline struct drop_reactor_options world_options(void)
 
 static inline void world_open(struct world *world, const struct drop_reactor_options *options)
 {
+    signal(SIGPIPE, SIG_IGN); /* the node may close before a worker of ours has written */
     *world = (struct world){.reactor = drop_reactor_create(options)};
     world_need(world->reactor != NULL, "drop_reactor_create");
     world->tick = (struct drop_source){.fd = eventfd(1, EFD_CLOEXEC), .ready = world_tick};

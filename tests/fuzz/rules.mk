@@ -38,7 +38,8 @@ $(FUZZ_DIR)/libdrop.a: $(C_NOUNS:%=$(FUZZ_DIR)/src/%.o)
 	@rm -f $@
 	$(AR) rcs $@ $^
 
-$(FUZZ_PROGRAMS): $(FUZZ_DIR)/%: tests/fuzz/%.c tests/fuzz/driver.c $(FUZZ_DIR)/libdrop.a
+$(FUZZ_PROGRAMS): $(FUZZ_DIR)/%: tests/fuzz/%.c tests/fuzz/driver.c tests/c/world.h \
+		$(FUZZ_DIR)/libdrop.a
 	$(FUZZ_CC) $(FUZZ_FLAGS) $(FUZZ_COVERAGE) $(FUZZ_MAIN) $< $(FUZZ_DIR)/libdrop.a -lm -o $@
 
 -include $(wildcard $(FUZZ_DIR)/src/*.d)
