@@ -1,5 +1,6 @@
 """Starts the node that the example leaves behind, or finds the one of an earlier run."""
 
+import contextlib
 import os
 import select
 import socket
@@ -74,6 +75,9 @@ class Node:
             in_time = select.select([pipe], [], [], START_S_MAX)[0]
             if in_time and pipe.readline() == b"ready\n":
                 return
+        if in_time:  # it is ending, and about to say why
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(START_S_MAX)
         process.terminate()
         what = f"ended with code {process.wait()}" if in_time else f"took over {START_S_MAX} s"
         raise NodeFailed(f"the node did not start, it {what}; {self.log} ends:\n{self._log_end()}")

@@ -4,6 +4,7 @@ What is true is computed twice without the flow: by examples/expected.py, and as
 were counted by hand (zcat, grep, wc) and stand here as numbers.
 """
 
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ sys.path.insert(0, str(EXAMPLES))  # the examples are scripts, not a package
 import expected  # noqa: E402
 import toolchain  # noqa: E402
 from feed import Feed  # noqa: E402
+from node import Node, NodeFailed  # noqa: E402
 
 pytestmark = pytest.mark.system
 
@@ -47,6 +49,15 @@ def test_the_independent_computation() -> None:
     assert len(findings.carriers) == 16
     assert findings.carriers["ExpressJet Airlines Inc."] == "1630/3964"
     assert findings.hours["05h"] == "3.8"
+
+
+def test_a_taken_port_is_what_make_run_tells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        monkeypatch.setenv("DROP_LISTEN", f"127.0.0.1:{taken.getsockname()[1]}")
+        with pytest.raises(NodeFailed, match="in use by another process"):
+            Node(tmp_path).start(EXAMPLES / "flights.yml")
 
 
 async def test_the_flow_finds_the_same(start_node: StartNode) -> None:
