@@ -186,6 +186,7 @@ void drop_worker_flush(struct drop_worker *worker)
             watch_input(worker, true);
             break;
         } else if (errno != EINTR) {
+            watch_input(worker, false); /* it may wait long yet, and this would be told all along */
             drop_worker_finish_reading(worker, "write", "the worker closed its stdin");
             return;
         }

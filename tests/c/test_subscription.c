@@ -219,6 +219,35 @@ static void test_target_removed_while_source_waits(void)
     tear_down();
 }
 
+/* Its stdin was full when it died, which epoll would tell again and again while it waits. */
+static void test_dead_worker_waits_in_peace(void)
+{
+    char payload[200];
+    set_up(DROP_OVERFLOW_DEFAULT);
+    world_subscribe(&world, source, target, false, "");
+    memset(payload, 'x', sizeof payload - 1);
+    payload[sizeof payload - 1] = '\0';
+    fcntl(first.input, F_SETPIPE_SZ, 4096);
+    for (int i = 0; i < 60; i++)
+        world_ask(&client, DROP_CAST, 0, "a", payload);
+    world_turn(&world);
+    world_say(&world, &first, "1\n2\n3\n");
+    REQUIRE(source->workers);
+    CHECK(source->workers->writing && drop_waiter_waits(&source->workers->waiter));
+    world_die(&world, &first);
+    REQUIRE(source->workers);
+    CHECK(!source->workers->writing);
+    struct world_worker second = world_worker(&world, target);
+    for (char digit = '1'; digit <= '3'; digit++) {
+        check_message(&second, (char[]){digit, '\0'});
+        CHECK_EQUAL(world_write(&second, "\0\0\0\0", 4), 4);
+        world_turn(&world);
+    }
+    CHECK(source->workers == NULL);
+    world_die(&world, &second);
+    tear_down();
+}
+
 /* Answers of `size` bytes, each a line, until the source's worker is stopped or `count` are out. */
 static unsigned flood(unsigned count, size_t size)
 {
@@ -329,6 +358,7 @@ int main(void)
     RUN(test_broadcast_to_a_draining_worker);
     RUN(test_control_pool_takes_no_events);
     RUN(test_target_removed_while_source_waits);
+    RUN(test_dead_worker_waits_in_peace);
     RUN(test_slow_subscriber_loses_and_is_told);
     RUN(test_waiting_subscriber_loses_nothing);
     RUN(test_waiting_subscriber_is_cut);
