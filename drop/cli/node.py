@@ -10,14 +10,13 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import drop
-from drop.config import Settings, load_settings
 from drop.errors import ConfigurationError
-from drop.flow.load import load_flow
-from drop.flow.plan import wiring
-from drop.flow.support import warnings
-from drop.problems import ConfigurationErrors
+
+if TYPE_CHECKING:
+    from drop.config import Settings
 
 USAGE = 2
 
@@ -30,6 +29,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _run(options)
     except ConfigurationError as error:
         print(error, file=sys.stderr)
+        return USAGE
+    except ModuleNotFoundError as error:
+        name = error.name or ""
+        if name.partition(".")[0] == "drop":
+            raise
+        print(
+            f"drop-node: {name} is not installed; `pip install 'drop-platform[node]'`",
+            file=sys.stderr,
+        )
         return USAGE
 
 
@@ -66,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(options: argparse.Namespace) -> int:
     # Late: checking a configuration needs neither the native core nor an event loop.
+    from drop.config import load_settings
     from drop.control.control import Control
     from drop.host import journal
     from drop.host.notify import Notifier
@@ -82,6 +91,12 @@ def _run(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace) -> int:
     """Everything that `run` would refuse, short of what only starting shows."""
+    from drop.config import load_settings
+    from drop.flow.load import load_flow
+    from drop.flow.plan import wiring
+    from drop.flow.support import warnings
+    from drop.problems import ConfigurationErrors
+
     faults: list[ConfigurationError] = []
     settings: Settings | None = None
     try:

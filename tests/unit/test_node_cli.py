@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -62,3 +64,14 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--version"])
     assert ended.value.code == 0
     assert capsys.readouterr().out == f"drop-node {drop.__version__}\n"
+
+
+def test_a_missing_part_is_named() -> None:
+    """`pip install .` brings the client only, and this command with it."""
+    code = (
+        "import sys; sys.modules['pydantic'] = None; from drop.cli.node import main;"
+        "sys.exit(main(['check-config']))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    told = "drop-node: pydantic is not installed; `pip install 'drop-platform[node]'`\n"
+    assert (run.returncode, run.stderr) == (2, told)
