@@ -92,6 +92,15 @@ static void forget_room(struct drop_pool *pool)
     *link = pool->next_roomy;
 }
 
+static void end_subscription(struct drop_subscription *subscription)
+{
+    static const char text[] = "the pool was removed, and the subscription with it";
+    if (subscription->connection)
+        drop_connection_answer(subscription->connection, subscription->id, DROP_DRAINING, text,
+                               sizeof text - 1);
+    drop_subscription_destroy(subscription);
+}
+
 void drop_pool_destroy(struct drop_pool *pool)
 {
     struct drop_reactor *reactor = pool->reactor;
@@ -102,7 +111,7 @@ void drop_pool_destroy(struct drop_pool *pool)
     drop_pool_fail_waiting(pool, DROP_DRAINING, "the pool was removed");
     drop_subscriptions_forget_target(reactor, pool);
     while (pool->subscription_count)
-        drop_subscription_destroy(pool->subscriptions[0]);
+        end_subscription(pool->subscriptions[0]);
     drop_batches_forget(reactor, pool);
     drop_waitlist_serve(reactor, &pool->waitlist, NULL, NULL);
     forget_room(pool); /* last: workers that go make room */

@@ -53,6 +53,7 @@ cdef class Requests:
     cdef uint64_t id_of(self, int32_t slot) noexcept
     cdef int release(self, int32_t slot) except -1
     cdef int grow(self) except -1
+    cdef bint waits(self, uint64_t id)
     cdef int complete(self, uint64_t id, int status, const char *body, Py_ssize_t size) except -1
     cdef int settle(self, object waiter, int32_t index, object value, bint ok) except -1
 

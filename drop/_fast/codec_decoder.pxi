@@ -61,7 +61,8 @@ cdef class Decoder:
         """Hand out every whole frame; how many. Raises ProtocolError behind the good ones.
 
         ANSWER and PONG go to whoever waits in `requests`, the bytes of an EVENT to `events` (when
-        it is a list), and everything else, GAPs too, to `others` as next_frame() shows it.
+        it is a list), and everything else to `others` as next_frame() shows it: GAPs, and with
+        `events` the ANSWER that ends a subscription.
         """
         cdef Py_ssize_t size, count = 0
         cdef const char *at
@@ -73,7 +74,8 @@ cdef class Decoder:
             at = self.data + self.start
             kind = <uint8_t>at[4]
             count += 1
-            if kind == C_ANSWER or kind == C_PONG:
+            if kind == C_PONG or (kind == C_ANSWER and not (
+                    events is not None and at[6] != 0 and not requests.waits(get_u64(at + 8)))):
                 self.start += size
                 requests.complete(get_u64(at + 8), <uint8_t>at[6], at + HEADER, size - HEADER)
             elif kind == C_EVENT and at[5] == 0 and events is not None:

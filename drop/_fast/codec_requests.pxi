@@ -206,11 +206,15 @@ cdef class Requests:
         self.size = size
         return 0
 
+    cdef bint waits(self, uint64_t id):
+        cdef uint32_t slot = <uint32_t>id
+        return slot < <uint32_t>self.size and self.slots[slot].taken \
+            and self.slots[slot].generation == <uint32_t>(id >> 32)
+
     cdef int complete(self, uint64_t id, int status, const char *body, Py_ssize_t size) except -1:
         """Give an answer to whoever waits for the id; one that nobody waits for is dropped."""
         cdef uint32_t slot = <uint32_t>id
-        if slot >= <uint32_t>self.size or not self.slots[slot].taken \
-                or self.slots[slot].generation != <uint32_t>(id >> 32):
+        if not self.waits(id):
             return 0
         cdef int32_t index = self.slots[slot].index
         waiter = self.waiters[slot]

@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol, cast
 
-from drop._fast.codec import EVENT, GOAWAY, Batch, Decoder, Requests
+from drop._fast.codec import ANSWER, EVENT, GOAWAY, Batch, Decoder, Requests
 from drop.client import limits
 from drop.client.address import Address
-from drop.client.terms import Welcome, again, at, goodbye, welcome_from
+from drop.client.terms import Welcome, again, at, goodbye, subscription_ended, welcome_from
 from drop.errors import ConnectionLost, DropError, ProtocolError
 
 if TYPE_CHECKING:
@@ -246,6 +246,8 @@ class Connection(asyncio.BufferedProtocol):
                 self.close(goodbye(code, body))
             elif kind == EVENT and self._events is not None:
                 self._owner.gap(int.from_bytes(body, "big"))
+            elif kind == ANSWER:
+                self.close(subscription_ended(body))
             else:
                 raise ProtocolError(f"the node sent type 0x{kind:02x}, which nobody asked for")
 

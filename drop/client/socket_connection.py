@@ -14,10 +14,10 @@ from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from drop._fast.codec import EVENT, GOAWAY, Batch, Decoder, Requests
+from drop._fast.codec import ANSWER, EVENT, GOAWAY, Batch, Decoder, Requests
 from drop.client import limits
 from drop.client.address import Address
-from drop.client.terms import again, at, goodbye, welcome_from
+from drop.client.terms import again, at, goodbye, subscription_ended, welcome_from
 from drop.errors import CallTimeout, ConnectionLost, DropError, ProtocolError
 
 if TYPE_CHECKING:
@@ -261,6 +261,8 @@ class SocketConnection:
         for kind, _, code, _, body in others:
             if kind == GOAWAY:
                 raise goodbye(code, body)
+            if kind == ANSWER:
+                raise subscription_ended(body)
             if kind != EVENT:
                 raise ProtocolError(f"the node sent type 0x{kind:02x}, which nobody asked for")
             self.lost += int.from_bytes(body, "big")

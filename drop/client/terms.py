@@ -53,6 +53,11 @@ def welcome_from(frame: Frame) -> Welcome:
     return Welcome(body[0], body[1] != 0, payload_max, calls_max, name)
 
 
+def subscription_ended(text: bytes) -> ConnectionLost:
+    """What an ANSWER that ends a subscription means here: it is to be renewed."""
+    return ConnectionLost(text.decode("utf-8", "replace"))
+
+
 def goodbye(code: int, text: bytes) -> DropError:
     """Why the node closes the connection, as what fails because of it."""
     said = text.decode("utf-8", "replace")

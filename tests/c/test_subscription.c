@@ -345,8 +345,24 @@ static void test_unsubscribe(void)
     tear_down();
 }
 
+static void test_subscriber_is_told_that_the_pool_is_gone(void)
+{
+    set_up(DROP_OVERFLOW_DEFAULT);
+    world_ask(&client, DROP_SUBSCRIBE, 5, "a", "");
+    CHECK_EQUAL(world_hear(&world, &client).code, DROP_OK);
+    world_command(&world, DROP_COMMAND_POOL_REMOVE, source->id, 0, 0, NULL, 0);
+    world_turn(&world);
+    struct world_frame end = world_hear(&world, &client);
+    CHECK_EQUAL(end.type, DROP_ANSWER);
+    CHECK_EQUAL(end.code, DROP_DRAINING);
+    CHECK_EQUAL(end.id, 5);
+    CHECK(!client.connection->subscriptions);
+    tear_down();
+}
+
 int main(void)
 {
+    RUN(test_subscriber_is_told_that_the_pool_is_gone);
     RUN(test_filter);
     RUN(test_chain_slows_its_source);
     RUN(test_last_words_wait_for_room);
