@@ -123,13 +123,16 @@ static size_t parse(struct drop_connection *connection, const char *bytes, size_
     }
 }
 
-/* Makes the inbox hold `rest` and have room for the whole frame. A frame for which there is no
- * memory is refused. */
+/* Makes the inbox hold `rest` and have room for more of its frame: up to four times what has come,
+ * so that announcing a large frame costs the node nothing. A frame for which there is no memory is
+ * refused. */
 static void keep_rest(struct drop_connection *connection, const char *rest, size_t length,
                       size_t needed)
 {
     struct drop_memory *memory = &connection->reactor->memory;
-    size_t size = needed > DROP_SCRATCH_SIZE ? needed : length;
+    size_t size = length;
+    if (needed > DROP_SCRATCH_SIZE)
+        size = 4 * length < needed ? 4 * length : needed;
     struct drop_buffer kept = {0};
     if (connection->state > DROP_CONNECTION_CLOSING || !length) {
         drop_buffer_release(&connection->inbox, memory);
@@ -165,7 +168,7 @@ static void parse_inbox(struct drop_connection *connection)
         drop_buffer_release(inbox, &connection->reactor->memory);
     else
         drop_buffer_consume(inbox, &connection->reactor->memory, used);
-    if (needed > DROP_SCRATCH_SIZE && inbox->bytes
+    if (needed > DROP_SCRATCH_SIZE && inbox->bytes && inbox->end == inbox->capacity
         && inbox->capacity - inbox->start < needed)
         keep_rest(connection, drop_buffer_data(inbox), drop_buffer_length(inbox), needed);
 }
@@ -265,20 +268,12 @@ void drop_connection_resume(struct drop_connection *connection)
 static void expire(struct drop_timer *timer, uint64_t now_ns)
 {
     struct drop_connection *connection = DROP_CONTAINER(timer, struct drop_connection, timer);
-    struct drop_reactor *reactor = connection->reactor;
-    uint64_t patience_ns = reactor->options.slow_client_ms * DROP_NS_PER_MS;
-    if (connection->state == DROP_CONNECTION_LEAVING) {
+    if (connection->state == DROP_CONNECTION_LEAVING)
         drop_connection_close(connection);
-    } else if (connection->state == DROP_CONNECTION_NEW) {
+    else if (connection->state == DROP_CONNECTION_NEW)
         malformed(connection, "no HELLO came within 10 s");
-    } else if (connection->send_blocked) {
-        if (connection->progress_ns + patience_ns <= now_ns) {
-            reactor->counters.cut_slow++;
-            drop_connection_close(connection);
-        } else {
-            drop_timer_arm(&reactor->timers, timer, connection->progress_ns + patience_ns);
-        }
-    }
+    else
+        drop_output_check_progress(connection, now_ns);
 }
 
 struct drop_connection *drop_connection_create(struct drop_reactor *reactor, int fd, bool trusted)

@@ -137,6 +137,8 @@ struct drop_outcome drop_pool_offer(struct drop_pool *pool, const struct drop_ti
         return refused(pool, DROP_DRAINING, "it is stopping and takes no new work");
     if (pool->options.kind == DROP_KIND_CONTROL)
         return offer_control(pool, ticket, payload, length);
+    if (!drop_memory_allows_work(&pool->reactor->memory))
+        return refused(pool, DROP_OVERLOADED, "the node's memory for messages is used up");
     if (pool->options.kind == DROP_KIND_LINE && !pool->options.ncm
         && !drop_line_fits(payload, length))
         return refused(pool, DROP_BAD_REQUEST,

@@ -7,6 +7,7 @@
 #ifndef DROP_MEMORY_H
 #define DROP_MEMORY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -28,6 +29,15 @@ void drop_memory_close(struct drop_memory *memory);
 /* A block of at least `size` bytes; *capacity is set to its real size. NULL: over the budget, or
  * no memory. */
 void *drop_memory_take(struct drop_memory *memory, size_t size, size_t *capacity);
+/* Whether new work may come in: the last quarter of the budget is for the answers to what was
+ * accepted. */
+static inline bool drop_memory_allows_work(struct drop_memory *memory)
+{
+    if (memory->in_use < memory->limit - memory->limit / 4)
+        return true;
+    memory->refusals++;
+    return false;
+}
 /* `capacity` as it came from take. NULL is ignored. */
 void drop_memory_give(struct drop_memory *memory, void *block, size_t capacity);
 

@@ -129,3 +129,18 @@ void drop_connection_flush(struct drop_connection *connection)
     weigh_output(connection);
     drop_connection_update(connection);
 }
+
+void drop_output_check_progress(struct drop_connection *connection, uint64_t now_ns)
+{
+    struct drop_reactor *reactor = connection->reactor;
+    uint64_t patience_ns = reactor->options.slow_client_ms * DROP_NS_PER_MS;
+    /* The kernel reports room only when a third of its buffer is free, which is a lot for a slow
+     * client; whether any has left says a try. */
+    drop_connection_flush(connection);
+    if (connection->state == DROP_CONNECTION_CLOSED || !drop_buffer_length(&connection->output))
+        return;
+    if (connection->progress_ns + patience_ns <= now_ns)
+        cut(connection);
+    else
+        drop_timer_arm(&reactor->timers, &connection->timer, connection->progress_ns + patience_ns);
+}
