@@ -8,7 +8,7 @@
 #include "similar.h"
 #include "statistics.h"
 
-#define TEXT_MAX 512u
+#define TEXT_MAX 2048u /* bytes: a refusal carries a command, a PATH and the name of a log */
 
 static bool refuse_call(struct drop_connection *connection, const struct drop_frame *frame,
                         struct drop_pool *pool, enum drop_status status, const char *text)

@@ -218,6 +218,8 @@ class Supervision:
                 slot.error, slot.clean = event.status, event.clean
                 self._slot_step(slot, SlotEvent.EXITED)
             case ev.SlotTimer():
+                if slot.state is SlotState.LEAVING and not slot.fault:
+                    slot.fault = "closed its stdin or stdout and went on"
                 self._slot_step(slot, SlotEvent.TIMER)
 
     def _slot_step(self, slot: Slot, event: SlotEvent) -> None:
