@@ -46,7 +46,7 @@ struct drop_reactor_counters {
     uint64_t cut_slow;
     uint64_t unauthorized;
     uint64_t turns;
-    uint64_t no_pool;
+    uint64_t refused[DROP_STATUS_COUNT]; /* requests that came to no pool */
     uint64_t happenings_lost;
 };
 

@@ -10,11 +10,13 @@
 
 #define TEXT_MAX 2048u /* bytes: a refusal carries a command, a PATH and the name of a log */
 
-static bool refuse_call(struct drop_connection *connection, const struct drop_frame *frame,
-                        struct drop_pool *pool, enum drop_status status, const char *text)
+static bool answer_refusal(struct drop_connection *connection, const struct drop_frame *frame,
+                           struct drop_pool *pool, enum drop_status status, const char *text)
 {
     char full[TEXT_MAX];
     size_t length = 0;
+    if (frame->type == DROP_CAST)
+        return true;
     if (pool)
         length = (size_t)snprintf(full, sizeof full, "pool %.*s: %s",
                                   (int)pool->options.name_length, pool->options.name, text);
@@ -22,19 +24,22 @@ static bool refuse_call(struct drop_connection *connection, const struct drop_fr
         length = (size_t)snprintf(full, sizeof full, "%s", text);
     if (length >= sizeof full)
         length = sizeof full - 1;
-    uint64_t *counter = pool ? frame->type == DROP_CAST ? &pool->counters.dropped[status]
-                                                        : &pool->counters.failed[status]
-                             : &connection->reactor->counters.no_pool;
-    (*counter)++;
-    if (frame->type != DROP_CAST)
-        drop_connection_answer(connection, frame->id, status, full, length);
+    drop_connection_answer(connection, frame->id, status, full, length);
     return true;
+}
+
+/* A request that does not come as far as to a pool's books; `pool` is only named. */
+static bool refuse(struct drop_connection *connection, const struct drop_frame *frame,
+                   struct drop_pool *pool, enum drop_status status, const char *text)
+{
+    connection->reactor->counters.refused[status]++;
+    return answer_refusal(connection, frame, pool, status, text);
 }
 
 void drop_request_refuse(struct drop_connection *connection, const struct drop_frame *frame,
                          enum drop_status status, const char *text)
 {
-    refuse_call(connection, frame, NULL, status, text);
+    refuse(connection, frame, NULL, status, text);
 }
 
 static bool fault(struct drop_connection *connection, const char *text)
@@ -65,11 +70,11 @@ static struct drop_pool *find_pool(struct drop_connection *connection,
     if (!pool) {
         char text[TEXT_MAX];
         drop_similar_names(reactor, request->name, request->name_length, text, sizeof text);
-        refuse_call(connection, frame, NULL, DROP_NO_POOL, text);
+        refuse(connection, frame, NULL, DROP_NO_POOL, text);
         return NULL;
     }
     if (request->name[0] == '$' && !connection->authenticated) {
-        refuse_call(connection, frame, pool, DROP_UNAUTHORIZED,
+        refuse(connection, frame, pool, DROP_UNAUTHORIZED,
                     "it may be used over the node's Unix socket, or with a token");
         return NULL;
     }
@@ -115,7 +120,10 @@ static bool on_message(struct drop_connection *connection, const struct drop_fra
     case DROP_REFUSED:
         break;
     }
-    return refuse_call(connection, frame, pool, outcome.status, outcome.text);
+    uint64_t *counters =
+        frame->type == DROP_CAST ? pool->counters.dropped : pool->counters.failed;
+    counters[outcome.status]++;
+    return answer_refusal(connection, frame, pool, outcome.status, outcome.text);
 }
 
 /* Compares in a time that depends on the lengths only. */
@@ -179,14 +187,14 @@ static bool on_subscribe(struct drop_connection *connection, const struct drop_f
     if (!pool)
         return go_on;
     if (request.payload_length > DROP_FILTER_MAX)
-        return refuse_call(connection, frame, pool, DROP_BAD_REQUEST,
+        return refuse(connection, frame, pool, DROP_BAD_REQUEST,
                            "the filter is longer than 1024 bytes");
     struct drop_subscription *subscription = NULL;
     if (connection->subscription_count < DROP_SUBSCRIPTIONS_MAX)
         subscription = drop_subscription_create(pool, frame->id, request.payload,
                                                 request.payload_length);
     if (!subscription)
-        return refuse_call(connection, frame, pool, DROP_OVERLOADED,
+        return refuse(connection, frame, pool, DROP_OVERLOADED,
                            "the connection has as many subscriptions as it may have (1024)");
     subscription->connection = connection;
     subscription->wait = frame->flags & DROP_FLAG_WAIT;
@@ -248,7 +256,7 @@ static bool on_statistics(struct drop_connection *connection, const struct drop_
     }
     struct drop_buffer json = {0};
     if (drop_statistics_write(reactor, pool, &json))
-        refuse_call(connection, frame, pool, DROP_OVERLOADED,
+        refuse(connection, frame, pool, DROP_OVERLOADED,
                     "the node's memory for messages is used up");
     else
         drop_connection_answer(connection, frame->id, DROP_OK, drop_buffer_data(&json),

@@ -90,8 +90,8 @@ static void put_node(struct writer *writer, const struct drop_reactor *reactor)
         reactor->connection_count, counters->accepted);
     put(writer, ",\"refused\":%" PRIu64 ",\"malformed\":%" PRIu64 ",\"cut_slow\":%" PRIu64,
         counters->refused_connections, counters->malformed, counters->cut_slow);
-    put(writer, ",\"unauthorized\":%" PRIu64 ",\"no_pool\":%" PRIu64 "}", counters->unauthorized,
-        counters->no_pool);
+    put(writer, ",\"unauthorized\":%" PRIu64 "}", counters->unauthorized);
+    put_by_status(writer, "refused", counters->refused);
     put(writer, ",\"memory\":{\"in_use\":%zu,\"cached\":%zu,\"limit\":%zu,\"refusals\":%" PRIu64
                 "}",
         reactor->memory.in_use, reactor->memory.cached, reactor->memory.limit,
