@@ -93,6 +93,7 @@ class Dataplane:
             self._respawn[pool] = command
         for _ in range(workers):
             self.worker(pool, command)
+        self.settle()
         return pool
 
     def worker(self, pool: int, command: Sequence[str] = ("cat",)) -> int:
@@ -118,7 +119,11 @@ class Dataplane:
         self.processes[worker].send_signal(signal.SIGKILL)
 
     def subscribe(self, source: str, target: str, filter: bytes = b"", mode: str = "one") -> int:
-        return self.reactor.subscribe(self._pools[source], self._pools[target], filter, mode)
+        subscription = self.reactor.subscribe(
+            self._pools[source], self._pools[target], filter, mode
+        )
+        self.settle()
+        return subscription
 
     # ---- connections ----------------------------------------------------------------------------
 
@@ -186,6 +191,10 @@ class Dataplane:
         (happening,) = self.wait(native.STATISTICS, request)
         figures: dict[str, Any] = json.loads(happening[2])
         return figures
+
+    def settle(self) -> None:
+        """Returns when the reactor has done what it was told to: it tells only what it must."""
+        self.statistics()
 
     def figures(self, pool: str) -> dict[str, Any]:
         """The figures of one pool."""

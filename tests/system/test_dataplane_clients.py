@@ -97,7 +97,7 @@ def test_more_calls_than_calls_max_are_slowed(start_plane: StartPlane, gate: Gat
         gate.arrive()
         wire.call_each("p", [b"x"] * 500, first_id=1)
         plane.until(lambda: plane.figures("p")["messages"] == 10)
-        plane.statistics()
+        plane.settle()
         assert plane.figures("p")["messages"] == 10
         gate.release()
         assert statuses(wire.answers(501)) == {"ok": 501}
@@ -205,7 +205,7 @@ def test_a_client_that_vanishes_while_it_stands_in_line(plane: Dataplane, gate: 
         for _ in range(10):
             wire = plane.connect()
             wire.call_each("p", [b"x"] * 10)
-            plane.statistics()
+            plane.settle()
             wire.vanish()
         last = plane.connect()
         last.call(5, "p", b"last")

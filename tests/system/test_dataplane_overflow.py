@@ -109,7 +109,7 @@ def test_batches_for_a_full_pool(
 ) -> None:
     pool = full_pool(plane, gate, overflow)
     request = plane.reactor.publish(pool, numbers(0, 50))
-    plane.statistics()  # the batch has gone as far as it can
+    plane.settle()  # the batch has gone as far as it can
     gate.release()
     (told,) = plane.wait(PUBLISHED, request)
     assert told[2:] == (accepted, 50 - accepted)

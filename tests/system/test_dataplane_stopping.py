@@ -24,6 +24,7 @@ def test_drain_finishes_what_was_accepted_and_takes_no_more(plane: Dataplane, ga
         gate.arrive()
         wire.ping()
         plane.reactor.drain()
+        plane.settle()
         wire.call(9, "p", b"too late")
         assert wire.answer(9)[0] == "draining"
         with pytest.raises(ConnectionError):
@@ -40,6 +41,7 @@ def test_drain_finishes_what_was_accepted_and_takes_no_more(plane: Dataplane, ga
 def test_drain_of_an_idle_node(plane: Dataplane) -> None:
     with plane.connect() as wire:
         plane.reactor.drain()
+        plane.settle()
         assert wire.goaway() == "draining"
     plane.wait(DRAINED)
 
@@ -52,6 +54,7 @@ def test_draining_and_removing_a_pool(plane: Dataplane, gate: Gate) -> None:
         gate.arrive()
         wire.ping()
         plane.reactor.pool_drain(pool)
+        plane.settle()
         wire.call(9, "p", b"too late")
         assert wire.answer(9)[0] == "draining"
         gate.release()
@@ -61,6 +64,7 @@ def test_draining_and_removing_a_pool(plane: Dataplane, gate: Gate) -> None:
         plane.reactor.worker_remove(worker, drain=True)
         plane.wait(WORKER_DRAINED, pool, worker)
         plane.reactor.pool_remove(pool)
+        plane.settle()
         status, text = wire.ask("p", b"x")
         assert (status, b"p" in text) == ("no_pool", True)
         assert wire.ask("other", b"x") == ("ok", b"x")
@@ -79,6 +83,7 @@ def test_removing_a_pool_under_load(plane: Dataplane, gate: Gate) -> None:
         events.call_each("source", [b"x"] * 20)
         plane.until(lambda: plane.figures("p")["waiting"] == 4)
         plane.reactor.pool_remove(pool)
+        plane.settle()
         answers = wire.answers(21)
         assert statuses(events.answers(20)) == {"ok": 20}
         assert statuses(answers).keys() == {"draining", "no_pool"}
@@ -102,7 +107,7 @@ def test_stopping_in_the_middle_of_everything(start_plane: StartPlane, gate: Gat
     slow.call_each("source", [b"x" * 1000] * 1000)
     plane.reactor.publish(pool, [b"batch"] * 100)
     wire.socket.sendall(request(Type.CALL, 1, "p", b"half").encode()[:18])
-    plane.statistics()
+    plane.settle()
     plane.reactor.stop()
     gate.leave()
     for each in (wire, slow):

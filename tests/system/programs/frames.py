@@ -6,6 +6,7 @@ hasty    like early, and then reads no more
 liar N   with the length N of an answer that never comes
 """
 
+import os
 import signal
 import sys
 
@@ -17,7 +18,7 @@ def answer(payload: bytes | bytearray) -> None:
     sys.stdout.buffer.flush()
 
 
-while prefix := sys.stdin.buffer.raw.read(4):  # type: ignore[attr-defined]
+while prefix := os.read(0, 4):
     length = int.from_bytes(prefix, "big")
     if how in ("early", "hasty"):
         answer(b"%d" % length)
@@ -29,6 +30,6 @@ while prefix := sys.stdin.buffer.raw.read(4):  # type: ignore[attr-defined]
         signal.pause()
     payload = bytearray()
     while len(payload) < length:
-        payload += sys.stdin.buffer.raw.read(length - len(payload))  # type: ignore[attr-defined]
+        payload += os.read(0, length - len(payload))
     if how == "echo":
         answer(payload)
