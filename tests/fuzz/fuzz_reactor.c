@@ -8,7 +8,7 @@
 
 enum { POOLS = 3, WORKERS = 4, CLIENTS = 3, IDS = 1024, LARGE = 40000 };
 
-enum expects { NOTHING, AN_ANSWER, ANSWERED };
+enum expects { NOTHING, AN_ANSWER, A_SUBSCRIPTION, SUBSCRIBED, ANSWERED };
 
 struct player {
     struct world_client client; /* fd -1: not connected */
@@ -226,10 +226,11 @@ static void check_frame(struct player *player, const struct world_frame *frame)
     player->reading_ends |= frame->type == DROP_GOAWAY;
     if (frame->type != DROP_ANSWER)
         return;
-    DEMAND(frame->id < player->ids);
-    DEMAND(player->expects[frame->id] == AN_ANSWER);
-    DEMAND(frame->code < DROP_STATUS_COUNT);
-    player->expects[frame->id] = ANSWERED;
+    DEMAND(frame->id < player->ids && frame->code < DROP_STATUS_COUNT);
+    enum expects *expects = &player->expects[frame->id];
+    bool pool_is_gone = *expects == SUBSCRIBED && frame->code == DROP_DRAINING;
+    DEMAND(*expects == AN_ANSWER || *expects == A_SUBSCRIPTION || pool_is_gone);
+    *expects = *expects == A_SUBSCRIPTION && frame->code == DROP_OK ? SUBSCRIBED : ANSWERED;
 }
 
 static void read_frames(struct game *game, unsigned arg)
@@ -298,7 +299,9 @@ static void request(struct game *game, unsigned arg, enum drop_frame_type type, 
     if (player->client.fd < 0 || player->ids == IDS)
         return;
     uint64_t id = player->ids++;
-    player->expects[id] = type == DROP_CAST || type == DROP_PING ? NOTHING : AN_ANSWER;
+    player->expects[id] = type == DROP_SUBSCRIBE ? A_SUBSCRIPTION : AN_ANSWER;
+    if (type == DROP_CAST || type == DROP_PING)
+        player->expects[id] = NOTHING;
     ask(player, type, id, name, length, arg);
 }
 
@@ -374,9 +377,9 @@ static void end(struct game *game)
     DEMAND(reactor->pending == 0 && reactor->worker_count == 0 && reactor->batches == NULL);
     for (unsigned i = 0; i < CLIENTS; i++) {
         struct player *player = &game->players[i];
-        if (player->client.fd >= 0 && !player->reading_ends && !player->silent)
-            for (uint64_t id = 0; id < player->ids; id++)
-                DEMAND(player->expects[id] != AN_ANSWER);
+        bool complete = player->client.fd >= 0 && !player->reading_ends && !player->silent;
+        for (uint64_t id = 0; complete && id < player->ids; id++)
+            DEMAND(player->expects[id] != AN_ANSWER && player->expects[id] != A_SUBSCRIPTION);
         hang_up(game, i);
     }
     for (unsigned i = 0; i < WORKERS; i++)
