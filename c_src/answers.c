@@ -239,16 +239,14 @@ void drop_worker_resume(struct drop_reactor *reactor, struct drop_waiter *waiter
         drop_worker_finish_reading(worker, worker->ending, worker->ending_text);
 }
 
-/* Keeps what a pass left of the scratch. False: no memory, and the worker is gone. */
-static bool keep_rest(struct drop_worker *worker, const char *rest, size_t length)
+/* Keeps what a pass left of the scratch; without memory the worker is gone. */
+static void keep_rest(struct drop_worker *worker, const char *rest, size_t length)
 {
     struct drop_reactor *reactor = worker->reactor;
     drop_buffer_release(&worker->inbox, &reactor->memory);
-    if (drop_buffer_append(&worker->inbox, &reactor->memory, rest, length) == 0)
-        return true;
-    drop_worker_gone(worker, "memory", DROP_OVERLOADED,
-                     "the node's memory for messages is used up");
-    return false;
+    if (drop_buffer_append(&worker->inbox, &reactor->memory, rest, length))
+        drop_worker_gone(worker, "memory", DROP_OVERLOADED,
+                         "the node's memory for messages is used up");
 }
 
 /* Reads once and handles what came: the count, 0 at the end of the stream, -1 with errno. */

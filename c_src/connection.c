@@ -178,7 +178,7 @@ static ssize_t receive(struct drop_connection *connection)
     struct drop_reactor *reactor = connection->reactor;
     struct drop_buffer *inbox = &connection->inbox;
     size_t carried = drop_buffer_length(inbox);
-    if (carried > CARRIED_MAX) { /* a large frame: its room was made when its header came */
+    if (carried > CARRIED_MAX) { /* a large frame: read on to where it is */
         size_t room = inbox->capacity - inbox->end;
         if (!room && !drop_buffer_reserve(inbox, &reactor->memory, CARRIED_MAX)) {
             drop_connection_goaway(connection, DROP_OVERLOADED,
