@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -14,15 +13,13 @@ from drop._fast.reactor import Reactor
 from drop.client import AsyncClient, Client
 from drop.errors import NoPool
 
-ADDRESS = "127.0.0.1"
-
 
 class Node:
     """A reactor with a port, and a pool that can be made again."""
 
     def __init__(self, reactor: Reactor, port: int) -> None:
         self.reactor = reactor
-        self.address = f"{ADDRESS}:{port}"
+        self.address = f"127.0.0.1:{port}"
         self.cats: list[subprocess.Popen[bytes]] = []
         self.pool = 0
 
@@ -41,19 +38,8 @@ class Node:
 
 
 @pytest.fixture
-def node() -> Iterator[Node]:
-    reactor = Reactor(
-        node_name="n1",
-        payload_max=1 << 20,
-        connections_max=100,
-        calls_max=100,
-        slow_client_ms=10_000,
-        memory_max=64 << 20,
-    )
-    reactor.start()
-    listener = socket.create_server((ADDRESS, 0))
-    made = Node(reactor, listener.getsockname()[1])
-    reactor.listen(listener.detach(), trusted=False)
+def node(reactor: Reactor, port: int) -> Iterator[Node]:
+    made = Node(reactor, port)
     made.make_pool()
     yield made
     reactor.stop()
