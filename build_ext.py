@@ -61,10 +61,10 @@ class Native:
 
 EXTENSIONS = (
     #      name       binding                        files of c_src
-    Native("reactor", "drop/_fast/reactor.pyx", ("*", "-log*", "-load*", "-spawner", "-program")),
+    Native("reactor", "drop/_fast/reactor.pyx", ("*", "-log*", "-load*", "-lambda*")),
     Native("codec", "drop/_fast/codec.pyx", ()),
     Native("logger", "drop/_fast/logger.pyx", ("log*",)),
-    Native("spawn", "drop/_fast/spawn.pyx", ("spawner", "program")),
+    Native("spawn", "drop/_fast/spawn.pyx", ("spawn*", "program", "recipe", "confine*", "cgroup*")),
     Native("load", "drop/_fast/load.pyx", ("load*", "histogram")),
     Native("_linux", "drop/_fast/linux_build.py", ()),
 )

@@ -21,7 +21,7 @@ FUNCTION_LINES_MAX = 70
 COLUMNS_MAX = 100
 
 BOTTOM = {"client", "message", "config", "clock", "errors"}
-MIDDLE = {"workers", "flow", "host"}
+MIDDLE = {"workers", "flow", "host", "images", "packages", "secrets"}
 # What each part of drop/ may import besides itself: what is below it.
 LAYERS = {
     "cli": {"control", "node"} | MIDDLE | BOTTOM,
@@ -30,6 +30,11 @@ LAYERS = {
     "workers": BOTTOM,
     "flow": BOTTOM,
     "host": BOTTOM,
+    "images": BOTTOM,
+    "packages": {"flow"} | BOTTOM,
+    "secrets": BOTTOM,
+    "adapters": BOTTOM,  # programs of their own, run as workers
+    "function": set(),  # what a function written in Python may import
     "client": {"errors", "clock", "message"},
     "config": {"errors", "config_model"},
     "config_model": {"errors"},
