@@ -64,7 +64,7 @@ EXTENSIONS = (
     Native("reactor", "drop/_fast/reactor.pyx", ("*", "-log*", "-load*", "-lambda*")),
     Native("codec", "drop/_fast/codec.pyx", ()),
     Native("logger", "drop/_fast/logger.pyx", ("log*",)),
-    Native("spawn", "drop/_fast/spawn.pyx", ("spawn*", "program", "recipe", "confine*", "cgroup*")),
+    Native("spawn", "drop/_fast/spawn.pyx", ("spawn*", "program", "recipe*", "confine*", "cgroup*")),
     Native("load", "drop/_fast/load.pyx", ("load*", "histogram")),
     Native("_linux", "drop/_fast/linux_build.py", ()),
 )
