@@ -59,12 +59,14 @@ class Native:
         return [Path("c_src", f"{name}.c") for name in sorted(names)]
 
 
+STARTING = ("spawn*", "program", "recipe*", "confine*", "cgroup*")  # of processes
+
 EXTENSIONS = (
     #      name       binding                        files of c_src
     Native("reactor", "drop/_fast/reactor.pyx", ("*", "-log*", "-load*", "-lambda*")),
     Native("codec", "drop/_fast/codec.pyx", ()),
     Native("logger", "drop/_fast/logger.pyx", ("log*",)),
-    Native("spawn", "drop/_fast/spawn.pyx", ("spawn*", "program", "recipe*", "confine*", "cgroup*")),
+    Native("spawn", "drop/_fast/spawn.pyx", STARTING),
     Native("load", "drop/_fast/load.pyx", ("load*", "histogram")),
     Native("_linux", "drop/_fast/linux_build.py", ()),
 )

@@ -4,8 +4,8 @@
  * One writer (the reactor's thread), one reader (the logger's), no lock: `version` is odd while the
  * writer is at work, and a reader that sees it odd or changed reads again (a sequence lock). Stdout
  * and stderr are two pipes, so no exact order of answers and lines exists; what is certain is which
- * messages a worker had between two looks. A line read between them belongs to a message for certain
- * when that was the only one: drop_callmark_only.
+ * messages a worker had between two looks. A line read between them belongs to a message for
+ * certain when that was the only one: drop_callmark_only.
  *
  * Made with two references, one for each side. */
 #ifndef DROP_CALLMARK_H

@@ -15,8 +15,8 @@ struct drop_recipe;
 void drop_recipe_retain(struct drop_recipe *recipe);
 void drop_recipe_release(struct drop_recipe *recipe);
 
-/* How many processes may run at a time; each runs in a slot 0 .. count - 1 of its own, which is what
- * limits per process (a control group) hang on. 0: any number, there is no such limit. */
+/* How many processes may run at a time; each runs in a slot 0 .. count - 1 of its own, which is
+ * what limits per process (a control group) hang on. 0: any number, there is no such limit. */
 uint32_t drop_recipe_slots(const struct drop_recipe *recipe);
 
 /* Starts a process in a free slot (any number when there are none). Like drop_spawn. */

@@ -21,6 +21,7 @@ from drop.config_model import (
     A_NODE_NAME,
     NODE_NAME,
     Endpoint,
+    Images,
     Limits,
     Logs,
     NodeFile,
@@ -59,6 +60,9 @@ class Settings:
     gather: bool
     limits: Limits
     logs: Logs
+    images: Images
+    worker_user: str | None
+    """The user of workers whose function names none; None: by default. For a node of root."""
     config_file: str | None  # the one that was read
     token: bytes = field(default=b"", repr=False)
     warnings: tuple[ConfigurationError, ...] = ()
@@ -238,6 +242,8 @@ def _settings(reading: _Reading, var_dir: str | None, host_name: str) -> Setting
         gather=model.gather,
         limits=model.limits,
         logs=model.logs,
+        images=model.images,
+        worker_user=model.worker_user,
         config_file=reading.config_file,
         token=token,
         warnings=tuple(reading.warnings),

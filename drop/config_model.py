@@ -9,7 +9,7 @@ import ipaddress
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
@@ -94,7 +94,7 @@ def _count(low: int, high: int) -> tuple[object, ...]:
 class Limits(Section):
     """Bounds of the dataplane; docs/protocol.md section 5 says what happens at each."""
 
-    payload_max: Annotated[int, BeforeValidator(_bytes), *_size(KIB, GIB)] = 16 * MIB
+    payload_max: Annotated[int, BeforeValidator(_bytes), *_size(KIB, GIB)] = 64 * MIB
     connections_max: Annotated[int, *_count(1, 1_000_000)] = 16_384
     calls_max: Annotated[int, *_count(1, 1_048_576)] = 65_536
     slow_client_ms: Annotated[int, *_count(100, 10 * MINUTE_MS)] = 10_000
@@ -102,10 +102,21 @@ class Limits(Section):
 
 
 class Logs(Section):
-    """The files of what workers write to stderr: how large one gets, how many a pool keeps."""
+    """The files of what workers write to stderr: how large and old one gets, how many a pool keeps,
+    how many lines a second of one worker are kept. 0: no such limit."""
 
     file_bytes_max: Annotated[int, BeforeValidator(_bytes), *_size(64 * KIB, 64 * GIB)] = 8 * MIB
     files: Annotated[int, *_count(1, 100)] = 5
+    age_hours: Annotated[int, *_count(0, 24 * 366)] = 0
+    rate_lines: Annotated[int, *_count(0, 10_000_000)] = 10_000
+
+
+class Images(Section):
+    """What runs container images."""
+
+    engine: Annotated[Literal["auto", "podman", "docker"], Expected("auto, podman or docker")] = (
+        "auto"
+    )
 
 
 _PathText = Annotated[Text, Field(min_length=1, max_length=PATH_MAX, pattern=r"^[^\x00]*$")]
@@ -128,9 +139,11 @@ class NodeFile(Section):
     flow_dir: Annotated[_PathText | None, Expected("a directory")] = None
     log_dir: Annotated[_PathText | None, Expected("a directory")] = None
     grace_ms: Annotated[int, *_count(0, 60 * MINUTE_MS)] = 10_000
+    worker_user: Annotated[Text | None, Field(min_length=1), Expected("a user's name")] = None
     gather: Annotated[bool, Expected("true or false")] = True
     limits: Annotated[Limits, Expected("a mapping")] = Limits()
     logs: Annotated[Logs, Expected("a mapping")] = Logs()
+    images: Annotated[Images, Expected("a mapping")] = Images()
 
 
 def keys() -> Iterator[tuple[str, ...]]:

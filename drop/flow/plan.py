@@ -17,9 +17,23 @@ from pathlib import PurePosixPath
 from typing import Literal
 
 from drop.errors import ConfigurationError
+from drop.flow.sections import Contain, Health, ProcessLimits
 from drop.flow.spec import Function, Kind, LoadedFlow, Overflow
 from drop.flow.support import refusals, workers_run
 from drop.problems import ConfigurationErrors, Path, similar
+
+DataKind = Literal["line", "frame", "async", "stream", "exec"]
+"""What the dataplane knows. The other kinds have an adapter between it and the program."""
+
+DATA_KINDS: Mapping[Kind, DataKind] = {
+    "line": "line",
+    "frame": "frame",
+    "async": "async",
+    "stream": "stream",
+    "exec": "exec",
+    "lambda": "frame",
+    "mcp": "async",
+}
 
 CYCLES_REPORTED_MAX = 10  # a tangle of flows has very many; after ten there is enough to do
 
@@ -32,13 +46,24 @@ class Launch:
     argv: tuple[str, ...]  # argv[0] is absolute, or has no "/" and is looked for in PATH
     cwd: str
     env: tuple[tuple[str, str], ...]
+    kind: Kind = "line"
+    env_files: tuple[str, ...] = ()  # absolute
+    secrets: tuple[str, ...] = ()
+    image: str | None = None
+    user: str | None = None
+    memory_mib: int | None = None
+    contain: Contain = field(default_factory=Contain)
+    limits: ProcessLimits = field(default_factory=ProcessLimits)
+    newline: Literal["refuse", "ncm"] = "refuse"
+    ready: str | None = None
+    start_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Mailbox:
     """How the dataplane treats a pool's messages; a change needs a new pool."""
 
-    kind: Kind
+    kind: DataKind
     inflight: int
     queue: int
     overflow: Overflow
@@ -52,8 +77,10 @@ class Pool:
     name: str
     launch: Launch
     mailbox: Mailbox
-    workers: int
+    workers: int  # of kind exec: processes at a time
     restart: Literal["always", "on-failure", "never"]
+    health: Health | None = None
+    spare: int | None = None  # of kind exec; None: as many as the load needs
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -183,16 +210,12 @@ def _claim_pools(flow: LoadedFlow, owners: dict[str, _Owner]) -> Iterator[Config
 
 
 def _pool(owner: _Owner) -> Pool:
-    function, base = owner.function, PurePosixPath(owner.flow.directory)
-    cwd = base / (function.cwd or "")  # an absolute one stays as it is
-    argv = function.cmd
-    if argv and "/" in argv[0]:
-        argv = (str(cwd / argv[0]), *argv[1:])
+    function = owner.function
     return Pool(
         name=function.name,
-        launch=Launch(owner.flow.name, argv, str(cwd), tuple(sorted(function.env.items()))),
+        launch=_launch(owner),
         mailbox=Mailbox(
-            kind=function.effective_kind,
+            kind=DATA_KINDS[function.effective_kind],
             inflight=function.inflight,
             queue=function.queue,
             overflow=function.overflow,
@@ -202,6 +225,33 @@ def _pool(owner: _Owner) -> Pool:
         ),
         workers=workers_run(function),
         restart=function.restart,
+        health=function.health,
+        spare=function.spare,
+    )
+
+
+def _launch(owner: _Owner) -> Launch:
+    function, base = owner.function, PurePosixPath(owner.flow.directory)
+    cwd = base / (function.cwd or "")  # an absolute one stays as it is
+    argv = function.cmd
+    if argv and "/" in argv[0] and not function.image:  # in an image the path is the image's
+        argv = (str(cwd / argv[0]), *argv[1:])
+    return Launch(
+        flow=owner.flow.name,
+        kind=function.effective_kind,
+        argv=argv,
+        cwd=str(cwd),
+        env=tuple(sorted(function.env.items())),
+        env_files=tuple(str(base / each) for each in function.env_file),
+        secrets=tuple(sorted(function.secrets)),
+        image=function.image,
+        user=function.user,
+        memory_mib=function.memory,
+        contain=function.contain,
+        limits=function.limits,
+        newline=function.newline,
+        ready=function.ready,
+        start_ms=function.start,
     )
 
 

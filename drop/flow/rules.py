@@ -48,8 +48,10 @@ def cross_faults(document: object) -> Iterator[Fault]:
 
 def _function_faults(function: Mapping[str, object], path: Path, name: str) -> Iterator[Fault]:
     kind = function.get("kind") or kind_by_name(name)
-    if "cmd" not in function and "image" not in function:
+    if not function.keys() & {"cmd", "image", "package"}:
         yield Fault((*path, "cmd"), "the key 'cmd' is missing", A_COMMAND)
+    if "image" in function and "package" in function:
+        yield Fault((*path, "package"), "found an image as well", "one of the two")
     if function.get("newline") == "ncm" and kind not in ("line", "async", "stream"):
         yield Fault(
             (*path, "newline"),
@@ -58,9 +60,37 @@ def _function_faults(function: Mapping[str, object], path: Path, name: str) -> I
         )
     if kind == "stream" and function.get("sub"):
         yield Fault((*path, "sub"), "a function of kind stream takes no messages", "no such key")
+    yield from _kind_faults(function, path, str(kind))
+    yield from _containment_faults(function.get("contain"), (*path, "contain"))
     yield from _workers_faults(function.get("num"), (*path, "num"))
     yield from _environment_faults(function.get("env"), (*path, "env"))
     yield from _subscription_faults(function.get("sub"), (*path, "sub"))
+
+
+_KINDS_OF_KEY = {
+    "spare": ("exec",),
+    "ready": ("line", "frame", "async", "stream"),
+    "start": ("line", "frame", "async", "stream"),
+    "health": ("line", "frame", "async"),
+}
+
+
+def _kind_faults(function: Mapping[str, object], path: Path, kind: str) -> Iterator[Fault]:
+    for key, kinds in _KINDS_OF_KEY.items():
+        if key in function and kind not in kinds and "package" not in function:
+            what = f"{key} is for the kinds {', '.join(kinds)}, and this one is {kind}"
+            yield Fault((*path, key), what, "no such key")
+    if "start" in function and "ready" not in function:
+        what = "start is the time until a worker says `ready`, which is not given"
+        yield Fault((*path, "start"), what, "ready as well")
+
+
+def _containment_faults(contain: object, path: Path) -> Iterator[Fault]:
+    if not isinstance(contain, Mapping):
+        return
+    if contain.get("write") and contain.get("filesystem") != "read-only":
+        what = "write names exceptions of `filesystem: read-only`, which is not given"
+        yield Fault((*path, "write"), what, "filesystem: read-only as well")
 
 
 def _workers_faults(num: object, path: Path) -> Iterator[Fault]:

@@ -1,4 +1,4 @@
-"""What a flow file may say: frozen models, and the rules that concern several keys. Pure.
+"""What a flow file may say: the frozen models of a flow and its functions. Pure.
 
 The file of the original system is valid here unchanged. The models know all of the language;
 which part of it this version runs is `drop.flow.support`. `docs/flow.md` is the reference for
@@ -11,117 +11,66 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, WithJsonSchema
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from drop.flow.command import A_COMMAND, arguments_of
+from drop.flow.sections import (
+    A_CONTAIN,
+    A_NUMBER_OF_WORKERS,
+    A_POOL,
+    DAY_MS,
+    MIB_MAX,
+    TEXT_MAX,
+    Contain,
+    Health,
+    OrNumber,
+    OrOff,
+    PoolName,
+    ProcessLimits,
+    Subscription,
+    Workers,
+    as_contain,
+    as_workers,
+    from_zero,
+)
 from drop.problems import Source, found
 from drop.validation import Expected, Section, Text, TextOrNumber, as_written, wrong
 
 FUNCTIONS_MAX = 4096  # of one flow; four times what one node is tested with
 SUBSCRIPTIONS_MAX = 64  # of one function
-WORKERS_MAX = 1024  # of one pool on one node
 INFLIGHT_MAX = 1024  # messages that one worker may owe answers for
 QUEUE_MAX = 1_048_576  # messages in a mailbox; memory is bounded by the node's memory_max as well
-TIMEOUT_MS_MAX = 86_400_000  # a day
-MEMORY_MIB_MAX = 1_048_576  # a TiB
 RETRIES_MAX = 100
 ENVIRONMENT_MAX = 256
-TEXT_MAX = 4096  # characters of an argument, a path, a value of the environment
-FILTER_BYTES_MAX = 1024  # as for a subscriber of the protocol
+ENVIRONMENT_FILES_MAX = 16
+SPARE_MAX = 64  # processes of one exec function that wait for a message
+EXEC_WORKERS = 8  # processes of one exec function at a time, when `num` does not say
+READY_BYTES_MAX = 256
 
 TIMEOUT_MS = 30_000  # the client's default too: a hung worker must end without anybody's care
+START_MS = 30_000  # the same patience for a worker that loads a model before it is ready
 
 KINDS = ("line", "frame", "async", "stream", "exec", "lambda", "mcp")
 Kind = Literal["line", "frame", "async", "stream", "exec", "lambda", "mcp"]
 Overflow = Literal["default", "reject", "block", "drop-oldest"]
 
-_POOL_NAME = r"^[A-Za-z0-9_.:/-]{1,128}$"
 _FLOW_NAME = r"^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}$"
 _VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]{0,127}$"
 _A_VARIABLE = "a name of A-Z a-z 0-9 _, with no digit first"
-_A_POOL = "a pool's name: 1 to 128 of A-Z a-z 0-9 _ . : - /"
-_A_NUMBER_OF_WORKERS = (
-    f"a whole number from 1 to {WORKERS_MAX}, or {{min: A, max: B}} with 0 <= A <= B and 1 <= B"
-)
-
-# The pattern stands before the validator, or the published schema would not show it.
-PoolName = Annotated[str, Field(pattern=_POOL_NAME), BeforeValidator(as_written), Expected(_A_POOL)]
+_PACKAGE = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}(:[A-Za-z0-9][A-Za-z0-9_.+-]{0,63})?$"
 
 
-def _from_zero(limit: int, what: str) -> str:
-    return f"{what} from 0 to {limit}"
-
-
-def _no_filter(value: object) -> object:
-    """`no` means "everything", as in the original; so does an empty value."""
+def _paths(value: object) -> object:
+    """One path, or a list of them."""
     value = as_written(value)
-    if value is None or value == "no":
-        return ""
-    if isinstance(value, str) and len(value.encode()) > FILTER_BYTES_MAX:
-        raise wrong(f"found {len(value.encode())} bytes", f"at most {FILTER_BYTES_MAX} bytes")
+    return (value,) if isinstance(value, str) else value
+
+
+def _ready(value: object) -> object:
+    value = as_written(value)
+    if isinstance(value, str) and ("\n" in value or len(value.encode()) > READY_BYTES_MAX):
+        raise wrong(found(value), f"at most {READY_BYTES_MAX} bytes without a newline")
     return value
-
-
-class Subscription(Section):
-    """The answers of pool `name` become messages of the function that holds this."""
-
-    name: Annotated[PoolName, Field(description="The pool whose answers become messages here.")]
-    filter: Annotated[
-        TextOrNumber,
-        BeforeValidator(_no_filter),
-        Field(description="Bytes that an answer must contain; `no`, empty or absent: everything."),
-        Expected("text (true and false need quotes)"),
-    ] = ""
-    type: Annotated[
-        Literal["one", "all", "done", "dall"],
-        BeforeValidator(lambda value: "one" if value == "sone" else value),
-        WithJsonSchema({"enum": ["one", "all", "done", "dall", "sone"]}),
-        Field(
-            description="Which workers get it: one local, all local, one on any node, one on "
-            "each node."
-        ),
-        Expected("one, all, done, dall, or sone (the same as one)"),
-    ] = "one"
-
-    @property
-    def mode(self) -> Literal["one", "all"]:
-        """On a single node, "one worker on any (or on each) node" is one worker."""
-        return "all" if self.type == "all" else "one"
-
-
-class Workers(Section):
-    """How many workers: min without work, max under load."""
-
-    min: Annotated[
-        int,
-        Field(ge=0, le=WORKERS_MAX, description="Workers without any work."),
-        Expected(_from_zero(WORKERS_MAX, "a whole number")),
-    ]
-    max: Annotated[
-        int,
-        Field(ge=1, le=WORKERS_MAX, description="Workers at full load."),
-        Expected(f"a whole number from 1 to {WORKERS_MAX}"),
-    ]
-
-
-class _OrNumber:
-    """Tells the published schema of the short form that `_workers` takes."""
-
-    def __get_pydantic_json_schema__(
-        self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
-        number = {"type": "integer", "minimum": 1, "maximum": WORKERS_MAX}
-        return {"anyOf": [number, handler(schema)]}
-
-
-def _workers(value: object) -> object:
-    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= WORKERS_MAX:
-        return {"min": int(value), "max": int(value)}
-    if isinstance(value, (dict, Workers)):
-        return value
-    raise wrong(found(value), _A_NUMBER_OF_WORKERS)
 
 
 class Function(Section):
@@ -147,6 +96,11 @@ class Function(Section):
         Field(min_length=1, max_length=TEXT_MAX, description="Run in this container image."),
         Expected("an image, such as validator:0.1.0"),
     ] = None
+    package: Annotated[
+        Text | None,
+        Field(pattern=_PACKAGE, description="An installed package that supplies the program."),
+        Expected("NAME or NAME:VERSION of an installed package"),
+    ] = None
     kind: Annotated[
         Kind | None,
         Field(description="The contract on stdin and stdout; absent: by the name, else line."),
@@ -154,11 +108,21 @@ class Function(Section):
     ] = None
     num: Annotated[
         Workers,
-        BeforeValidator(_workers),
-        _OrNumber(),
+        BeforeValidator(as_workers),
+        OrNumber(),
         Field(description="Workers: a number, or {min, max}."),
-        Expected(_A_NUMBER_OF_WORKERS),
+        Expected(A_NUMBER_OF_WORKERS),
     ] = Workers(min=1, max=1)
+    spare: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            le=SPARE_MAX,
+            description="Kind exec: processes kept ready for a message; 0: one is started for "
+            "each; absent: as many as the load needs.",
+        ),
+        Expected(f"a whole number from 0 to {SPARE_MAX}"),
+    ] = None
     inflight: Annotated[
         int,
         Field(ge=1, le=INFLIGHT_MAX, description="Messages outstanding per worker."),
@@ -178,8 +142,8 @@ class Function(Section):
     ] = "default"
     timeout: Annotated[
         int,
-        Field(ge=0, le=TIMEOUT_MS_MAX, description="Milliseconds for one message; 0: no limit."),
-        Expected(_from_zero(TIMEOUT_MS_MAX, "milliseconds, a whole number")),
+        Field(ge=0, le=DAY_MS, description="Milliseconds for one message; 0: no limit."),
+        Expected(from_zero(DAY_MS, "milliseconds, a whole number")),
     ] = TIMEOUT_MS
     retries: Annotated[
         int,
@@ -188,7 +152,7 @@ class Function(Section):
             le=RETRIES_MAX,
             description="How often a message is tried again whose worker died over it.",
         ),
-        Expected(_from_zero(RETRIES_MAX, "a whole number")),
+        Expected(from_zero(RETRIES_MAX, "a whole number")),
     ] = 0
     newline: Annotated[
         Literal["refuse", "ncm"],
@@ -203,6 +167,25 @@ class Function(Section):
         Field(description="Whether a worker that ended is started again."),
         Expected("always, on-failure or never"),
     ] = "always"
+    ready: Annotated[
+        Text | None,
+        BeforeValidator(_ready),
+        Field(
+            min_length=1,
+            description="A worker gets no message before a line that begins so is on its stdout.",
+        ),
+        Expected("text of one line"),
+    ] = None
+    start: Annotated[
+        int,
+        Field(ge=1, le=DAY_MS, description="Milliseconds for a worker to say that it is ready."),
+        Expected(f"milliseconds, a whole number from 1 to {DAY_MS}"),
+    ] = START_MS
+    health: Annotated[
+        Health | None,
+        Field(description="A question that idle workers are asked."),
+        Expected("a mapping with message, expect and every"),
+    ] = None
     cwd: Annotated[
         Text | None,
         Field(
@@ -228,17 +211,28 @@ class Function(Section):
             name=_A_VARIABLE,
         ),
     ] = {}
+    env_file: Annotated[
+        tuple[Annotated[str, Field(min_length=1, max_length=TEXT_MAX)], ...],
+        BeforeValidator(_paths),
+        WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array"}]}),
+        Field(
+            strict=False,
+            max_length=ENVIRONMENT_FILES_MAX,
+            description="Files of NAME=VALUE lines for the environment, relative to the flow file.",
+        ),
+        Expected("a path, or a list of paths", item="a path"),
+    ] = ()
     memory: Annotated[
         int | None,
-        Field(ge=1, le=MEMORY_MIB_MAX, description="MiB for one worker."),
-        Expected(f"MiB, a whole number from 1 to {MEMORY_MIB_MAX}"),
+        Field(ge=1, le=MIB_MAX, description="MiB for one worker."),
+        Expected(f"MiB, a whole number from 1 to {MIB_MAX}"),
     ] = None
     secrets: Annotated[
         tuple[Annotated[str, Field(pattern=_VARIABLE)], ...],
         Field(
             strict=False,
             max_length=ENVIRONMENT_MAX,
-            description="Names of secrets to put into the environment.",
+            description="Secrets that the worker finds as files in $CREDENTIALS_DIRECTORY.",
         ),
         Expected("a list of names", item=_A_VARIABLE),
     ] = ()
@@ -247,10 +241,22 @@ class Function(Section):
         Field(min_length=1, max_length=256, description="The user that the workers run as."),
         Expected("a user's name"),
     ] = None
+    contain: Annotated[
+        Contain,
+        BeforeValidator(as_contain),
+        OrOff(),
+        Field(description="What keeps a worker from harming the rest of the machine."),
+        Expected(A_CONTAIN),
+    ] = Contain()
+    limits: Annotated[
+        ProcessLimits,
+        Field(description="What one worker may use, besides memory."),
+        Expected("a mapping"),
+    ] = ProcessLimits()
     dead_letter: Annotated[
         PoolName | None,
         Field(description="The pool that gets messages which failed for good."),
-        Expected(_A_POOL),
+        Expected(A_POOL),
     ] = None
     delivery: Annotated[
         Literal["at-most-once", "durable"],
@@ -261,10 +267,10 @@ class Function(Section):
         int | None,
         Field(
             ge=1,
-            le=TIMEOUT_MS_MAX,
+            le=DAY_MS,
             description="Milliseconds without work after which a worker above num.min ends.",
         ),
-        Expected(f"milliseconds, a whole number from 1 to {TIMEOUT_MS_MAX}"),
+        Expected(f"milliseconds, a whole number from 1 to {DAY_MS}"),
     ] = None
     sub: Annotated[
         tuple[Subscription, ...],

@@ -10,24 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from drop.errors import ConfigurationError
-from drop.flow.spec import Function, LoadedFlow
+from drop.flow.spec import EXEC_WORKERS, Function, LoadedFlow
 from drop.problems import Path
 
-KINDS_RUN = ("line", "frame")
-
 _REFUSED = {
-    "image": (
-        "this version does not run containers",
-        "no image, to run cmd as a plain process",
-    ),
-    "secrets": (
-        "this version has no store of secrets",
-        "no secrets; use env, or a file that the program reads",
-    ),
-    "user": (
-        "this version runs every worker as the node's own user",
-        "no user, and a node that runs as that user",
-    ),
     "dead_letter": (
         "this version keeps no dead letters",
         "no dead_letter; failed messages are answered with an error and counted",
@@ -35,7 +21,6 @@ _REFUSED = {
 }
 
 _WARNED = {
-    "memory": "this version does not enforce the limit: the worker may use more",
     "idle": "this version does not scale: idle workers stay",
 }
 
@@ -55,7 +40,12 @@ def warnings(flow: LoadedFlow) -> list[ConfigurationError]:
 
 
 def workers_run(function: Function) -> int:
-    """How many workers a pool gets: without scaling, its minimum, and never none."""
+    """How many workers a pool gets: without scaling, its minimum, and never none.
+
+    Of kind exec: how many processes may run at a time, which start and end with the load.
+    """
+    if function.effective_kind == "exec":
+        return function.num.max if "num" in function.model_fields_set else EXEC_WORKERS
     return max(1, function.num.min)
 
 
@@ -71,25 +61,13 @@ def _refused(flow: LoadedFlow, path: Path, function: Function) -> Iterator[Confi
     if function.delivery == "durable":
         message = "this version has no durable delivery"
         yield flow.source.error((*path, "delivery"), message, "at-most-once")
-    if function.effective_kind not in KINDS_RUN:
-        yield _refused_kind(flow, path, function)
-
-
-def _refused_kind(flow: LoadedFlow, path: Path, function: Function) -> ConfigurationError:
-    kind, runs = function.effective_kind, " or ".join(KINDS_RUN)
-    if function.kind:
-        return flow.source.error(
-            (*path, "kind"), f"this version does not run the kind {kind}", runs
-        )
-    message = f"the name {function.name!r} means kind {kind}, which this version does not run"
-    return flow.source.error((*path, "name"), message, f"kind: {runs}, or another name")
 
 
 def _warned(flow: LoadedFlow, path: Path, function: Function) -> Iterator[ConfigurationError]:
     for key, message in _WARNED.items():
         if getattr(function, key):
             yield flow.source.error((*path, key), message)
-    if function.num.min != function.num.max:
+    if function.num.min != function.num.max and function.effective_kind != "exec":
         count = workers_run(function)
         message = f"this version does not scale: {count} worker{'s' * (count > 1)} will run"
         yield flow.source.error((*path, "num"), message)
