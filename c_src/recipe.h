@@ -6,11 +6,29 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "confine.h"
 #include "spawner.h"
 
 #define DROP_RECIPE_CAPSULE "drop.recipe" /* the name of the Python capsule that holds one */
 
 struct drop_recipe;
+
+/* All is borrowed for the duration of drop_recipe_create(). */
+struct drop_recipe_parameters {
+    char *const *argv; /* these two and `directory` as in struct drop_spawn_request */
+    char *const *environment;
+    const char *number_variable; /* NULL, or a variable that gets the slot's number, from 1 */
+    const char *directory;
+    uid_t uid;
+    gid_t gid;
+    struct drop_confinement confinement; /* its descriptors are copied */
+    const char *const *groups; /* NULL, or control groups; a slot's are "GROUP/SLOT" */
+    uint32_t slots;            /* 0 when `groups` is NULL */
+};
+
+/* Returns an errno, or 0 with one reference, the caller's, in `recipe`. */
+int drop_recipe_create(const struct drop_recipe_parameters *parameters,
+                       struct drop_recipe **recipe);
 
 void drop_recipe_retain(struct drop_recipe *recipe);
 void drop_recipe_release(struct drop_recipe *recipe);

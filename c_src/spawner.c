@@ -15,10 +15,8 @@
 #include <unistd.h>
 
 #include "program.h"
+#include "spawn_clone.h"
 
-#ifndef CLONE_PIDFD
-#define CLONE_PIDFD 0x00001000
-#endif
 #ifndef SYS_close_range
 #define SYS_close_range 436
 #endif
@@ -28,13 +26,11 @@
 #define GUARD 4096u
 #define SIGNAL_MAX 64
 
-/* Child code runs in the parent's memory on a stack that the sanitizer has never heard of. */
-#define IN_CHILD __attribute__((no_sanitize("address"), noinline))
-
 struct child {
     const struct drop_spawn_request *request;
     const char *program;
     pid_t parent;
+    int group; /* the control group of version 2 to join by hand, or -1 */
     enum drop_spawn_step step; /* written by the child */
     int error;
 };
@@ -43,7 +39,7 @@ struct child {
  * shared memory, so all are blocked until the handlers are gone. execve resets handlers by itself,
  * but leaves ignored signals ignored, and a worker that ignores SIGPIPE (as Python does) never
  * notices that nobody reads it. */
-IN_CHILD static void reset_signals(void)
+DROP_IN_CHILD static void reset_signals(void)
 {
     /* The system call, for sigaction() refuses the two signals that are the C library's own, and
      * its posix_spawn leaves those ignored in whoever was started by it. All zero is SIG_DFL. */
@@ -56,7 +52,7 @@ IN_CHILD static void reset_signals(void)
 }
 
 /* A source below 3 moves out of the way first: it may be the place where another one goes. */
-IN_CHILD static int connect_streams(const int *stream)
+DROP_IN_CHILD static int connect_streams(const int *stream)
 {
     int source[3];
     for (int i = 0; i < 3; i++) {
@@ -72,7 +68,7 @@ IN_CHILD static int connect_streams(const int *stream)
 
 /* Kernels before 5.9 have no close_range; there the numbers up to the limit are closed one by one.
  */
-IN_CHILD static void close_the_rest(void)
+DROP_IN_CHILD static void close_the_rest(void)
 {
     if (syscall(SYS_close_range, 3u, ~0u, 0u) == 0)
         return;
@@ -90,7 +86,7 @@ IN_CHILD static void close_the_rest(void)
  * that user, which may attach to it as a debugger. It may not: a change of the effective user makes
  * the memory undumpable, and that also forbids attaching. See drop_spawn() for what this does to
  * the parent. */
-IN_CHILD static enum drop_spawn_step change_user(uid_t uid, gid_t gid)
+DROP_IN_CHILD static enum drop_spawn_step change_user(uid_t uid, gid_t gid)
 {
     size_t count = gid == DROP_SPAWN_UNCHANGED ? 0 : 1;
     if (uid == DROP_SPAWN_UNCHANGED && count == 0)
@@ -106,7 +102,7 @@ IN_CHILD static enum drop_spawn_step change_user(uid_t uid, gid_t gid)
 
 /* Behind the change of user, which would clear it. A parent that died before this call sends
  * nothing any more, hence the look at who the parent is now. */
-IN_CHILD static int die_with_parent(pid_t parent)
+DROP_IN_CHILD static int die_with_parent(pid_t parent)
 {
     if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0)
         return -1;
@@ -116,9 +112,46 @@ IN_CHILD static int die_with_parent(pid_t parent)
     return -1;
 }
 
-/* Returns only when a step fails; says which one. The directory is entered as the worker's user, so
- * that one it may not enter is an error here and not a riddle later. */
-IN_CHILD static enum drop_spawn_step become(const struct child *child)
+/* Returns 0 when "0", which means the writing thread or process, went into the file of a group. */
+DROP_IN_CHILD static int join_group(int file)
+{
+    return write(file, "0", 1) == 1 ? 0 : -1;
+}
+
+DROP_IN_CHILD static enum drop_spawn_step join_groups(const struct child *child)
+{
+    const struct drop_cgroup_slot *group = child->request->group;
+    for (size_t i = 0; group && i < group->count; i++)
+        if (join_group(group->tasks[i]) != 0)
+            return DROP_SPAWN_JOIN_GROUP;
+    if (child->group < 0)
+        return DROP_SPAWN_NONE;
+    int file = openat(child->group, "cgroup.procs", O_WRONLY | O_CLOEXEC);
+    return file >= 0 && join_group(file) == 0 ? DROP_SPAWN_NONE : DROP_SPAWN_JOIN_GROUP;
+}
+
+/* The directory is entered as the worker's user, so that one it may not enter is an error here and
+ * not a riddle later. */
+DROP_IN_CHILD static enum drop_spawn_step give_up(const struct drop_spawn_request *request)
+{
+    const struct drop_confinement *confinement = request->confinement;
+    enum drop_spawn_step failed = DROP_SPAWN_NONE;
+    if (confinement)
+        failed = drop_confine_place(confinement);
+    if (!failed && confinement)
+        failed = drop_confine_limits(confinement);
+    if (!failed)
+        failed = change_user(request->uid, request->gid);
+    if (!failed && request->directory && chdir(request->directory) != 0)
+        return DROP_SPAWN_DIRECTORY;
+    if (!failed && confinement)
+        failed = drop_confine_privileges(confinement);
+    return failed;
+}
+
+/* Returns only when a step fails; says which one. Descriptors of the parent's are in use until the
+ * last moment. */
+DROP_IN_CHILD static enum drop_spawn_step become(const struct child *child)
 {
     const struct drop_spawn_request *request = child->request;
     reset_signals();
@@ -126,21 +159,20 @@ IN_CHILD static enum drop_spawn_step become(const struct child *child)
         return DROP_SPAWN_SESSION;
     if (connect_streams(request->stream) != 0)
         return DROP_SPAWN_STREAMS;
-    close_the_rest();
-    enum drop_spawn_step failed = change_user(request->uid, request->gid);
+    enum drop_spawn_step failed = join_groups(child);
+    if (!failed)
+        failed = give_up(request);
     if (failed)
         return failed;
-    if (request->directory && chdir(request->directory) != 0)
-        return DROP_SPAWN_DIRECTORY;
     if (die_with_parent(child->parent) != 0)
         return DROP_SPAWN_PARENT;
+    close_the_rest();
     execve(child->program, request->argv, request->environment);
     return DROP_SPAWN_EXECUTE;
 }
 
-/* Returning ends the child with _exit(2) semantics: clone(3) does not run what atexit registered.
- */
-IN_CHILD static int child_main(void *argument)
+/* Returning ends the child with _exit(2) semantics: nothing that atexit registered is run. */
+DROP_IN_CHILD static int child_main(void *argument)
 {
     struct child *child = argument;
     child->step = become(child);
@@ -157,8 +189,13 @@ static void reap(pid_t pid)
 /* Clones with all signals blocked; fills in the result. */
 static void run_child(struct child *child, char *stack, struct drop_spawn_result *result)
 {
-    int flags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD;
-    result->pid = clone(child_main, stack + GUARD + CHILD_STACK, flags, child, &result->pidfd);
+    const struct drop_cgroup_slot *slot = child->request->group;
+    int group = slot ? slot->directory : -1, *pidfd = &result->pidfd;
+    result->pid = drop_spawn_clone(child_main, child, stack + GUARD, CHILD_STACK, group, pidfd);
+    if (result->pid < 0 && group >= 0 && errno == ENOSYS) {
+        child->group = group;
+        result->pid = drop_spawn_clone(child_main, child, stack + GUARD, CHILD_STACK, -1, pidfd);
+    }
     if (result->pid < 0) {
         child->step = DROP_SPAWN_CLONE;
         child->error = errno;
@@ -232,7 +269,8 @@ static void find(struct child *child, char *found, size_t size)
 int drop_spawn(const struct drop_spawn_request *request, struct drop_spawn_result *result)
 {
     char program[PATH_MAX];
-    struct child child = {.request = request, .program = program, .parent = getpid()};
+    struct child child = {
+        .request = request, .program = program, .parent = getpid(), .group = -1};
     *result = (struct drop_spawn_result){.pid = -1, .pidfd = -1};
     find(&child, program, sizeof program);
     if (!child.error)
@@ -240,22 +278,4 @@ int drop_spawn(const struct drop_spawn_request *request, struct drop_spawn_resul
     result->step = child.step;
     result->error = child.error;
     return child.error;
-}
-
-const char *drop_spawn_step_text(enum drop_spawn_step step)
-{
-    switch (step) {
-    case DROP_SPAWN_NONE: return "nothing failed";
-    case DROP_SPAWN_FIND: return "cannot find the program in PATH";
-    case DROP_SPAWN_CLONE: return "cannot create a process";
-    case DROP_SPAWN_SESSION: return "cannot open a session";
-    case DROP_SPAWN_STREAMS: return "cannot connect stdin, stdout and stderr";
-    case DROP_SPAWN_GROUPS: return "cannot give up supplementary groups";
-    case DROP_SPAWN_GROUP: return "cannot change the group";
-    case DROP_SPAWN_USER: return "cannot change the user";
-    case DROP_SPAWN_DIRECTORY: return "cannot enter the directory";
-    case DROP_SPAWN_PARENT: return "cannot tie the process to its parent";
-    case DROP_SPAWN_EXECUTE: return "cannot execute";
-    }
-    return "unknown step";
 }

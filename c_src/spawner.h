@@ -6,7 +6,8 @@
  * the failing step and its errno.
  *
  * The worker gets: a session and process group of its own, no blocked and no ignored signal,
- * descriptors 0, 1 and 2 and no other, its directory, its user, and SIGKILL when its parent ends.
+ * descriptors 0, 1 and 2 and no other, its directory, its user, its control groups, what confine.h
+ * takes from it, and SIGKILL when its parent ends.
  *
  * The last point has a trap: PDEATHSIG is sent when the *thread* that spawned ends, not the
  * process. Call this from a thread that lives as long as the workers may. (A program that is setuid
@@ -19,22 +20,11 @@
 
 #include <sys/types.h>
 
-#define DROP_SPAWN_UNCHANGED ((uid_t)-1) /* also as a gid_t */
+#include "cgroup.h"
+#include "confine.h"
+#include "spawn_step.h"
 
-/* In the order in which they happen. */
-enum drop_spawn_step {
-    DROP_SPAWN_NONE, /* nothing failed */
-    DROP_SPAWN_FIND,
-    DROP_SPAWN_CLONE,
-    DROP_SPAWN_SESSION,
-    DROP_SPAWN_STREAMS,
-    DROP_SPAWN_GROUPS,
-    DROP_SPAWN_GROUP,
-    DROP_SPAWN_USER,
-    DROP_SPAWN_DIRECTORY,
-    DROP_SPAWN_PARENT,
-    DROP_SPAWN_EXECUTE,
-};
+#define DROP_SPAWN_UNCHANGED ((uid_t)-1) /* also as a gid_t */
 
 /* Everything is borrowed for the duration of the call. The descriptors stay the caller's; they
  * should be O_CLOEXEC, or processes that others start at the same time inherit them. */
@@ -45,6 +35,8 @@ struct drop_spawn_request {
     int stream[3];            /* stdin, stdout, stderr */
     uid_t uid;                /* DROP_SPAWN_UNCHANGED, or with the next: takes privileges */
     gid_t gid;                /* where one of both is given, supplementary groups are given up */
+    const struct drop_confinement *confinement; /* NULL: nothing more is given up */
+    const struct drop_cgroup_slot *group;       /* NULL: the parent's */
 };
 
 struct drop_spawn_result {
@@ -56,9 +48,5 @@ struct drop_spawn_result {
 
 /* Returns result->error. On failure there is no process left and no descriptor open. */
 int drop_spawn(const struct drop_spawn_request *request, struct drop_spawn_result *result);
-
-/* What was being done, to be followed by the reason: "cannot execute", "cannot enter the
- * directory". */
-const char *drop_spawn_step_text(enum drop_spawn_step step);
 
 #endif

@@ -1,4 +1,5 @@
-"""Binds c_src/spawner.h: starts a program without copying the node; the GIL is released meanwhile.
+"""Binds c_src/spawner.h and recipe.h: starts programs without copying the node; the GIL is
+released meanwhile.
 
 The thread that calls is the one whose end kills the process (PDEATHSIG).
 """
@@ -7,10 +8,16 @@ import os
 
 from cpython.bytes cimport PyBytes_AS_STRING
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
+from libc.errno cimport errno
+from posix.unistd cimport close
 
 
 class SpawnError(OSError):
     """A program could not be started: errno, strerror that names the failed step, filename."""
+
+    executing = False
+    """Everything but the program itself went well."""
 
 
 def spawn(list argv not None, *, list env not None, bytes cwd, int stdin, int stdout, int stderr,
@@ -19,17 +26,18 @@ def spawn(list argv not None, *, list env not None, bytes cwd, int stdin, int st
 
     The three descriptors stay the caller's, the pidfd becomes its. Raises SpawnError.
     """
-    if not argv:
-        raise ValueError("argv is empty: it has to start with the program")
+    check_argv(argv)
     cdef tuple argv_kept = check_strings("argv", argv)  # own the bytes while the GIL is away
     cdef tuple env_kept = check_strings("env", env)
     check_strings("cwd", [cwd or b""])
     cdef drop_spawn_request request
     cdef drop_spawn_result result
-    request.directory = NULL if cwd is None else PyBytes_AS_STRING(cwd)
+    request.directory = optional_text(cwd)
     request.stream = [stdin, stdout, stderr]
     request.uid = <uid_t>checked_id("uid", uid)
     request.gid = <gid_t>checked_id("gid", gid)
+    request.confinement = NULL
+    request.group = NULL
     request.argv = NULL
     request.environment = NULL
     try:
@@ -40,10 +48,26 @@ def spawn(list argv not None, *, list env not None, bytes cwd, int stdin, int st
     finally:
         PyMem_Free(<void *>request.argv)
         PyMem_Free(<void *>request.environment)
-    if result.error:
-        step = drop_spawn_step_text(result.step).decode()
-        raise SpawnError(result.error, f"{step}: {os.strerror(result.error)}", argv_kept[0])
-    return result.pid, result.pidfd
+    return started(&result, argv_kept[0])
+
+
+include "spawn_recipe.pxi"
+
+
+cdef tuple started(const drop_spawn_result *result, bytes program):
+    """(pid, pidfd); raises SpawnError."""
+    if not result.error:
+        return result.pid, result.pidfd
+    step = drop_spawn_step_text(result.step).decode()
+    error = SpawnError(result.error, f"{step}: {os.strerror(result.error)}", program)
+    error.executing = result.step == DROP_SPAWN_FIND or result.step == DROP_SPAWN_EXECUTE
+    raise error
+
+
+cdef int check_argv(list argv) except -1:
+    if not argv:
+        raise ValueError("argv is empty: it has to start with the program")
+    return 0
 
 
 cdef tuple check_strings(str what, list items):
@@ -60,6 +84,11 @@ cdef long long checked_id(str what, long long number) except? -2:
     if not -1 <= number < 0xFFFFFFFF:
         raise ValueError(f"{what}: {number} is not -1 (unchanged) or a 32-bit id")
     return number
+
+
+cdef const char *optional_text(bytes text):
+    """Borrowed; NULL for None."""
+    return NULL if text is None else PyBytes_AS_STRING(text)
 
 
 cdef char **pointers(tuple items) except NULL:
