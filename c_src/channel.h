@@ -17,9 +17,16 @@ enum drop_command {
     DROP_COMMAND_POOL_REMOVE,   /* a: pool id */
     DROP_COMMAND_POOL_DRAIN,    /* a: pool id */
     DROP_COMMAND_POOL_REFUSE,   /* a: pool id; bytes: text, none lifts */
-    DROP_COMMAND_WORKER_ADD,    /* a: pool id, b: worker, c: stdin << 32 | stdout; bytes: pid_t */
+    DROP_COMMAND_WORKER_ADD,    /* a: pool id, b: worker; bytes: struct
+                                 * drop_worker_parts, the ready line */
     DROP_COMMAND_WORKER_REMOVE, /* a: worker id, b: drain */
-    DROP_COMMAND_WORKER_EXITED, /* a: worker id */
+    DROP_COMMAND_WORKER_EXITED, /* a: worker id; bytes: how, in words, with a terminator */
+    DROP_COMMAND_WORKER_PROBE,  /* a: worker id, b: bytes of payload, c: any answer is good; bytes:
+                                 * payload, expected answer */
+    DROP_COMMAND_EXEC,          /* a: pool id; bytes: struct drop_exec_options */
+    DROP_COMMAND_EXEC_RESUME,   /* a: pool id */
+    DROP_COMMAND_BORN,          /* a: pool id; bytes: struct drop_birth; from the nursery */
+    DROP_COMMAND_TAIL,          /* a: worker id; bytes: the end of its stderr; from the logger */
     DROP_COMMAND_SUBSCRIBE,     /* a: id, b: source, c: target << 1 | broadcast; bytes: filter */
     DROP_COMMAND_UNSUBSCRIBE,   /* a: subscription id */
     DROP_COMMAND_ANSWER,        /* a: token, b: status; bytes: payload */
@@ -38,6 +45,11 @@ enum drop_happening {
     DROP_MESSAGE,    /* a: pool id, b: token; bytes: payload */
     DROP_PUBLISHED,  /* a: request, b: accepted, c: refused */
     DROP_STATISTICS_READY, /* a: request; bytes: JSON */
+    DROP_WORKER_READY,     /* a: pool id, b: worker id */
+    DROP_WORKER_HEALTH,    /* a: pool id, b: worker id; bytes: ok, wrong, busy */
+    DROP_UNKNOWN_TOKEN,    /* a: pool id, b: worker id, c: since last told; bytes: of its line */
+    DROP_SPAWN_FAILED,     /* a: pool id, b: errno, c: enum drop_spawn_step; bytes: its text */
+    DROP_SPARES_OFF,       /* a: pool id; bytes: why */
 };
 
 struct drop_record {

@@ -4,9 +4,13 @@
 #include "commands.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "exec.h"
+#include "health.h"
+#include "nursery.h"
 #include "reactor.h"
 #include "statistics.h"
 
@@ -64,21 +68,21 @@ static void do_pool_refuse(struct drop_reactor *reactor, struct drop_record *rec
 static void do_worker_add(struct drop_reactor *reactor, struct drop_record *record)
 {
     struct drop_pool *pool = drop_pool_by_id(reactor, record->a);
-    int stdin_fd = (int)(record->c >> 32);
-    int stdout_fd = (int)(record->c & 0xffffffffu);
-    pid_t pid;
-    assert(record->length == sizeof pid);
-    memcpy(&pid, record->bytes, sizeof pid);
     struct drop_worker *worker = NULL;
-    if (pool && pool->options.kind != DROP_KIND_CONTROL)
-        worker = drop_worker_create(pool, record->b, stdin_fd, stdout_fd, pid);
+    struct drop_worker_parts parts;
+    memcpy(&parts, record->bytes, sizeof parts);
+    parts.ready = record->bytes + sizeof parts;
+    assert(record->length == sizeof parts + parts.ready_length);
+    if (pool && pool->options.kind != DROP_KIND_CONTROL && pool->options.kind != DROP_KIND_EXEC)
+        worker = drop_worker_create(pool, record->b, &parts);
     if (worker) {
         drop_pool_refill(pool);
         return;
     }
     static const char reason[] = "memory";
-    close(stdin_fd);
-    close(stdout_fd);
+    close(parts.stdin_fd);
+    close(parts.stdout_fd);
+    drop_callmark_release(parts.mark);
     drop_reactor_tell(reactor, DROP_WORKER_GONE, record->a, record->b, 0, reason,
                       sizeof reason - 1);
 }
@@ -98,7 +102,56 @@ static void do_worker_exited(struct drop_reactor *reactor, struct drop_record *r
 {
     struct drop_worker *worker = find_worker(reactor, record->a);
     if (worker)
-        drop_worker_exited(worker);
+        drop_worker_exited(worker, record->length ? record->bytes : "how is not known");
+}
+
+static void do_worker_probe(struct drop_reactor *reactor, struct drop_record *record)
+{
+    struct drop_worker *worker = find_worker(reactor, record->a);
+    if (worker)
+        drop_health_probe(worker, record->bytes, (uint32_t)record->b,
+                          record->c ? NULL : record->bytes + record->b,
+                          (uint32_t)(record->length - record->b));
+}
+
+static void do_exec(struct drop_reactor *reactor, struct drop_record *record)
+{
+    struct drop_pool *pool = drop_pool_by_id(reactor, record->a);
+    struct drop_exec_options options;
+    assert(record->length == sizeof options);
+    memcpy(&options, record->bytes, sizeof options);
+    if (!pool || pool->options.kind != DROP_KIND_EXEC) {
+        drop_recipe_release(options.recipe);
+        return;
+    }
+    static const char text[] = "there is no memory or no thread for its processes";
+    if (drop_exec_configure(pool, &options))
+        drop_reactor_tell(reactor, DROP_SPAWN_FAILED, pool->id, ENOMEM, DROP_SPAWN_CLONE, text,
+                          sizeof text - 1);
+}
+
+static void do_exec_resume(struct drop_reactor *reactor, struct drop_record *record)
+{
+    struct drop_pool *pool = drop_pool_by_id(reactor, record->a);
+    if (pool)
+        drop_exec_resume(pool);
+}
+
+static void do_born(struct drop_reactor *reactor, struct drop_record *record)
+{
+    struct drop_birth birth;
+    assert(record->length == sizeof birth);
+    memcpy(&birth, record->bytes, sizeof birth);
+    /* The upper half of the numbers is ours; the control plane counts from 1. */
+    drop_exec_born(reactor, drop_pool_by_id(reactor, record->a), &birth,
+                   1ull << 63 | ++reactor->births);
+}
+
+static void do_tail(struct drop_reactor *reactor, struct drop_record *record)
+{
+    struct drop_worker *worker = find_worker(reactor, record->a);
+    if (worker && worker->execution)
+        drop_exec_tail(worker, record->bytes, record->length);
 }
 
 static void do_subscribe(struct drop_reactor *reactor, struct drop_record *record)
@@ -112,7 +165,8 @@ static void do_subscribe(struct drop_reactor *reactor, struct drop_record *recor
     if (!subscription)
         return;
     subscription->target = target;
-    subscription->broadcast = record->c & 1;
+    /* Processes of kind exec are not there to be told all the same thing. */
+    subscription->broadcast = (record->c & 1) && target->options.kind != DROP_KIND_EXEC;
 }
 
 static void do_unsubscribe(struct drop_reactor *reactor, struct drop_record *record)
@@ -165,6 +219,11 @@ static void (*const table[DROP_COMMAND_COUNT])(struct drop_reactor *, struct dro
     [DROP_COMMAND_WORKER_ADD] = do_worker_add,
     [DROP_COMMAND_WORKER_REMOVE] = do_worker_remove,
     [DROP_COMMAND_WORKER_EXITED] = do_worker_exited,
+    [DROP_COMMAND_WORKER_PROBE] = do_worker_probe,
+    [DROP_COMMAND_EXEC] = do_exec,
+    [DROP_COMMAND_EXEC_RESUME] = do_exec_resume,
+    [DROP_COMMAND_BORN] = do_born,
+    [DROP_COMMAND_TAIL] = do_tail,
     [DROP_COMMAND_SUBSCRIBE] = do_subscribe,
     [DROP_COMMAND_UNSUBSCRIBE] = do_unsubscribe,
     [DROP_COMMAND_ANSWER] = do_answer,

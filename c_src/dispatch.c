@@ -1,6 +1,7 @@
 /* From an offered message to a worker: the decisions of pool.h that every message passes. */
 #include <assert.h>
 
+#include "exec.h"
 #include "line.h"
 #include "reactor.h"
 
@@ -85,6 +86,8 @@ static bool enqueue(struct drop_pool *pool, const struct drop_ticket *ticket, co
     drop_timer_arm(&pool->reactor->timers, &pool->timer, ticket->deadline_ns);
     if (pool->level_bits)
         try_again_later(pool);
+    if (pool->exec)
+        drop_exec_missed(pool);
     return true;
 }
 
@@ -130,6 +133,22 @@ static struct drop_outcome overflow(struct drop_pool *pool, const struct drop_ti
     return refused(pool, DROP_OVERLOADED, "the mailbox is full");
 }
 
+/* Why the pool's kind cannot carry the payload; NULL: it can. */
+static const char *unfit(const struct drop_pool *pool, const char *payload, uint32_t length)
+{
+    enum drop_kind kind = pool->options.kind;
+    if (kind == DROP_KIND_STREAM)
+        return "its function is a source (kind stream) and takes no messages; subscribe to it";
+    if ((kind == DROP_KIND_LINE || kind == DROP_KIND_ASYNC) && !pool->options.ncm
+        && !drop_line_fits(payload, length))
+        return kind == DROP_KIND_LINE
+                   ? "the payload has a newline, which a function of kind line cannot be given; "
+                     "the flow can say `newline: ncm` or `kind: frame`"
+                   : "the payload has a newline, which a function of kind async cannot be given; "
+                     "the flow can say `newline: ncm`";
+    return NULL;
+}
+
 struct drop_outcome drop_pool_offer(struct drop_pool *pool, const struct drop_ticket *ticket,
                                     const char *payload, uint32_t length)
 {
@@ -139,11 +158,9 @@ struct drop_outcome drop_pool_offer(struct drop_pool *pool, const struct drop_ti
         return offer_control(pool, ticket, payload, length);
     if (!drop_memory_allows_work(&pool->reactor->memory))
         return refused(pool, DROP_OVERLOADED, "the node's memory for messages is used up");
-    if (pool->options.kind == DROP_KIND_LINE && !pool->options.ncm
-        && !drop_line_fits(payload, length))
-        return refused(pool, DROP_BAD_REQUEST,
-                       "the payload has a newline, which a function of kind line cannot be given; "
-                       "the flow can say `newline: ncm` or `kind: frame`");
+    const char *why = unfit(pool, payload, length);
+    if (why)
+        return refused(pool, DROP_BAD_REQUEST, why);
     if (!pool->mailbox.first) {
         struct drop_worker *worker = least_loaded(pool);
         if (worker && drop_worker_give(worker, ticket, payload, length) == 0) {
@@ -222,13 +239,13 @@ static void take_broadcast(struct drop_pool *pool, struct drop_ticket *ticket, c
         drop_event(pool, DROP_NO_WORKER);
 }
 
-void drop_pool_take_event(struct drop_pool *pool, const char *payload, uint32_t length,
-                          bool broadcast)
+void drop_pool_take_event(struct drop_pool *pool, uint64_t id, const char *payload,
+                          uint32_t length, bool broadcast)
 {
-    struct drop_ticket ticket = {.accepted_ns = pool->reactor->now_ns,
+    struct drop_ticket ticket = {.id = id,
+                                 .accepted_ns = pool->reactor->now_ns,
                                  .deadline_ns = DROP_NEVER};
-    if (pool->options.kind == DROP_KIND_LINE && !pool->options.ncm
-        && !drop_line_fits(payload, length)) {
+    if (unfit(pool, payload, length)) {
         drop_event(pool, DROP_BAD_REQUEST);
         return;
     }

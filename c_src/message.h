@@ -16,9 +16,10 @@ struct drop_connection;
 
 #define DROP_TICKET_BROADCAST 0x01u /* one copy for this worker only: never requeued */
 #define DROP_TICKET_LATE 0x02u      /* its caller was told timeout or cancelled already */
+#define DROP_TICKET_PROBE 0x04u     /* asks whether the worker is well: of no interest but to us */
 
 struct drop_ticket {
-    uint64_t id;                        /* the caller's, or the token of a control message */
+    uint64_t id; /* the caller's, handed down to the events that it causes */
     struct drop_connection *connection; /* who waits for the answer; NULL: nobody */
     uint64_t accepted_ns;
     uint64_t deadline_ns; /* the caller's; DROP_NEVER: none */

@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "exec.h"
 #include "reactor.h"
 
 /* How often at the most a mailbox is searched for expired messages. */
@@ -40,6 +41,7 @@ static void expire(struct drop_timer *timer, uint64_t now_ns)
     if (earliest != DROP_NEVER && earliest < now_ns + EXPIRY_GRAIN_NS)
         earliest = now_ns + EXPIRY_GRAIN_NS;
     drop_timer_arm(&pool->reactor->timers, timer, earliest);
+    drop_exec_touch(pool);
     drop_pool_refill(pool);
 }
 
@@ -117,6 +119,7 @@ void drop_pool_destroy(struct drop_pool *pool)
     forget_room(pool); /* last: workers that go make room */
     assert(!pool->waitlist.first && pool->inflight == 0);
     drop_timers_unregister(&reactor->timers, &pool->timer);
+    drop_exec_free(pool);
     free(pool->subscriptions);
     free(pool->refusal);
     free(pool);
@@ -143,6 +146,8 @@ void drop_pool_fail_ticket(struct drop_pool *pool, struct drop_ticket *ticket,
                            enum drop_status status, const char *text)
 {
     pool->reactor->pending--;
+    if (ticket->flags & DROP_TICKET_PROBE)
+        return;
     if (ticket->connection) {
         pool->counters.failed[status]++;
         drop_connection_answer(ticket->connection, ticket->id, status, text, strlen(text));
@@ -181,6 +186,7 @@ void drop_pool_drain(struct drop_pool *pool)
 {
     pool->draining = true;
     pool->drained_reported = false;
+    drop_exec_touch(pool);
     drop_pool_refill(pool); /* who stands in line is refused */
     drop_pool_check_drained(pool);
 }

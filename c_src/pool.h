@@ -16,11 +16,19 @@
 #include "timer.h"
 #include "waiter.h"
 
+struct drop_exec;
 struct drop_reactor;
 struct drop_worker;
 struct drop_subscription;
 
-enum drop_kind { DROP_KIND_LINE, DROP_KIND_FRAME, DROP_KIND_CONTROL };
+enum drop_kind {
+    DROP_KIND_LINE,
+    DROP_KIND_FRAME,
+    DROP_KIND_ASYNC,
+    DROP_KIND_STREAM,
+    DROP_KIND_EXEC,
+    DROP_KIND_CONTROL,
+};
 
 /* What happens to a message for which the mailbox has no place. DEFAULT: one that a client sent
  * is refused, one that came by a subscription makes its source wait. */
@@ -56,7 +64,7 @@ struct drop_pool_counters {
     uint64_t failed[DROP_STATUS_COUNT];  /* callers told so */
     uint64_t dropped[DROP_STATUS_COUNT]; /* nobody waited for it: counted instead of told */
     uint64_t retried;
-    uint64_t unasked; /* answers that nobody had asked for */
+    uint64_t unasked; /* answers that nobody had asked for, or with a token of no message */
     uint64_t bytes_in;
     uint64_t bytes_out;
 };
@@ -80,6 +88,7 @@ struct drop_pool {
     struct drop_waitlist waitlist; /* who waits for room in the mailbox */
     struct drop_pool *next_roomy;  /* the reactor's list of pools with room and somebody waiting */
     struct drop_timer timer;
+    struct drop_exec *exec; /* kind exec, once it is configured */
     char *refusal; /* why no worker will come; NULL: wait for one */
     uint64_t tokens; /* control pools: given out so far */
     bool roomy;
@@ -116,10 +125,10 @@ void drop_pool_answer_token(struct drop_reactor *reactor, uint64_t token, enum d
  * ticket. */
 struct drop_outcome drop_pool_offer(struct drop_pool *pool, const struct drop_ticket *ticket,
                                     const char *payload, uint32_t length);
-/* Puts an event into the pool; never waits (see drop_pool_has_room), and what cannot be taken is
+/* Puts an event into the pool, with the id of what caused it; never waits (see drop_pool_has_room), and what cannot be taken is
  * counted. */
-void drop_pool_take_event(struct drop_pool *pool, const char *payload, uint32_t length,
-                          bool broadcast);
+void drop_pool_take_event(struct drop_pool *pool, uint64_t id, const char *payload,
+                          uint32_t length, bool broadcast);
 /* Whether one more message finds a place; with `owner` untyped for drop_waitlist_serve. */
 bool drop_pool_has_room(const void *owner);
 /* Whether one more message would have to wait for a worker. */

@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #include "commands.h"
+#include "exec.h"
+#include "nursery.h"
 #include "output.h"
 
 int drop_reactor_watch(struct drop_reactor *reactor, struct drop_source *source, uint32_t events)
@@ -72,6 +74,8 @@ struct drop_reactor *drop_reactor_create(const struct drop_reactor_options *opti
     if (!failed && reactor->scratch && reactor->epoll_fd >= 0
         && drop_reactor_watch(reactor, &reactor->commands_source, EPOLLIN) == 0) {
         reactor->started_ns = reactor->now_ns = drop_clock_ns();
+        /* Another range after each start, so that a log of many days has no id twice. */
+        reactor->event_ids = reactor->started_ns << 12;
         return reactor;
     }
     failed = failed ? failed : errno;
@@ -88,7 +92,7 @@ struct drop_reactor *drop_reactor_create(const struct drop_reactor_options *opti
 static bool has_more_to_do(const struct drop_reactor *reactor)
 {
     return reactor->roomy || reactor->resumed || reactor->dirty_workers
-           || reactor->dirty_connections;
+           || reactor->dirty_connections || reactor->hungry;
 }
 
 /* Frees what died before the lists of the turn were empty. Ending a connection may let workers go
@@ -145,6 +149,17 @@ static void flush(struct drop_reactor *reactor)
     }
 }
 
+/* After everything has been given out: what is asked of the nursery then is what is needed. */
+static void tend_processes(struct drop_reactor *reactor)
+{
+    while (reactor->hungry) {
+        struct drop_pool *pool = reactor->hungry;
+        reactor->hungry = pool->exec->next_hungry;
+        pool->exec->hungry = false;
+        drop_exec_tend(pool);
+    }
+}
+
 static void check_drained(struct drop_reactor *reactor)
 {
     if (!reactor->draining || reactor->drained_reported || reactor->pending || reactor->batches)
@@ -173,6 +188,7 @@ static void settle(struct drop_reactor *reactor)
         go_on_with_waiters(reactor);
         check_drained(reactor);
         flush(reactor);
+        tend_processes(reactor);
         if (!has_more_to_do(reactor))
             bury_the_dead(reactor);
     } while (has_more_to_do(reactor) || reactor->dead_connections || reactor->dead_workers);
@@ -290,6 +306,9 @@ void drop_reactor_stop(struct drop_reactor *reactor)
         pthread_join(reactor->thread, NULL);
         reactor->started = false;
     }
+    /* Before the commands are read for the last time: all births are among them then. */
+    drop_nursery_destroy(reactor->nursery);
+    reactor->nursery = NULL;
     close_all(reactor);
 }
 

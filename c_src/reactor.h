@@ -15,6 +15,7 @@
 #include "channel.h"
 #include "connection.h"
 #include "listener.h"
+#include "logsink.h"
 #include "memory.h"
 #include "placement.h"
 #include "pool.h"
@@ -36,6 +37,7 @@ struct drop_reactor_options {
     uint32_t calls_max;
     uint32_t slow_client_ms;
     size_t memory_max;
+    const struct drop_logsink *logs; /* for processes of kind exec; NULL: no logger */
     bool gather; /* may move workers and itself to one CPU: placement.h */
 };
 
@@ -49,6 +51,8 @@ struct drop_reactor_counters {
     uint64_t refused[DROP_STATUS_COUNT]; /* requests that came to no pool */
     uint64_t happenings_lost;
 };
+
+struct drop_nursery;
 
 struct drop_reactor {
     struct drop_reactor_options options;
@@ -77,6 +81,10 @@ struct drop_reactor {
     struct drop_worker *dead_workers;
     struct drop_connection *dead_connections;
     struct drop_batch *batches;
+    struct drop_pool *hungry; /* exec pools that may need processes, or have too many */
+    struct drop_nursery *nursery; /* NULL: there is no exec pool yet */
+    uint64_t births; /* processes of exec pools so far: their numbers as workers */
+    uint64_t event_ids; /* of the last event that no message caused */
     struct drop_placement placement;
     struct drop_affinity affinity;
     bool commanded; /* commands came in this turn */

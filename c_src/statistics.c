@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "exec.h"
 #include "reactor.h"
 
 #define PIECE_MAX 1024u /* bytes of one formatted piece */
@@ -56,9 +57,18 @@ static void put_latency(struct writer *writer, const drop_histogram *latency)
         (double)drop_histogram_quantile(latency, 0.999) / 1000.0, (double)latency->max / 1000.0);
 }
 
+static void put_processes(struct writer *writer, const struct drop_exec *exec)
+{
+    put(writer, ",\"processes\":{\"ready\":%" PRIu32 ",\"starting\":%" PRIu32, exec->ready,
+        exec->starting);
+    put(writer, ",\"running\":%" PRIu32 ",\"started\":%" PRIu64 ",\"spare\":%" PRIu32 "}",
+        exec->running, exec->started, exec->spares.target);
+}
+
 static void put_pool(struct writer *writer, const struct drop_pool *pool)
 {
-    static const char *const kinds[] = {"line", "frame", "control"};
+    static const char *const kinds[] = {"line", "frame", "async", "stream", "exec",
+                                        "control"};
     const struct drop_pool_counters *counters = &pool->counters;
     put(writer, "{\"name\":\"%.*s\",\"kind\":\"%s\",\"workers\":%" PRIu32,
         (int)pool->options.name_length, pool->options.name, kinds[pool->options.kind],
@@ -73,6 +83,8 @@ static void put_pool(struct writer *writer, const struct drop_pool *pool)
         counters->bytes_out);
     put(writer, ",\"draining\":%s,\"refusing\":%s", pool->draining ? "true" : "false",
         pool->refusal ? "true" : "false");
+    if (pool->exec)
+        put_processes(writer, pool->exec);
     put_by_status(writer, "errors", counters->failed);
     put_by_status(writer, "dropped", counters->dropped);
     put_latency(writer, &pool->latency);

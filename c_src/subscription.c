@@ -127,7 +127,7 @@ bool drop_events_admit(struct drop_pool *pool, struct drop_waiter *waiter, const
     return true;
 }
 
-void drop_events_emit(struct drop_pool *pool, const char *bytes, uint32_t length)
+void drop_events_emit(struct drop_pool *pool, uint64_t id, const char *bytes, uint32_t length)
 {
     for (uint32_t i = 0; i < pool->subscription_count; i++) {
         struct drop_subscription *subscription = pool->subscriptions[i];
@@ -135,7 +135,7 @@ void drop_events_emit(struct drop_pool *pool, const char *bytes, uint32_t length
             continue;
         pool->counters.events++;
         if (subscription->target)
-            drop_pool_take_event(subscription->target, bytes, length, subscription->broadcast);
+            drop_pool_take_event(subscription->target, id, bytes, length, subscription->broadcast);
         else
             drop_connection_event(subscription->connection, subscription, bytes, length);
     }

@@ -37,7 +37,8 @@ void drop_subscriptions_forget_target(struct drop_reactor *reactor, struct drop_
  * no room. */
 bool drop_events_admit(struct drop_pool *pool, struct drop_waiter *waiter, const char *bytes,
                        uint32_t length);
-/* Hands the event to every subscription whose filter matches. */
-void drop_events_emit(struct drop_pool *pool, const char *bytes, uint32_t length);
+/* Hands the event to every subscription whose filter matches. `id`: of the message that caused it,
+ * by which a call is followed through a flow. */
+void drop_events_emit(struct drop_pool *pool, uint64_t id, const char *bytes, uint32_t length);
 
 #endif

@@ -9,9 +9,11 @@
 #include <unistd.h>
 
 #include "answers.h"
-#include "length.h"
-#include "line.h"
+#include "exec.h"
+#include "health.h"
+#include "ordered.h"
 #include "reactor.h"
+#include "tokened.h"
 
 #define TICKETS_FIRST 8u
 
@@ -28,61 +30,98 @@ static int set_nonblocking(int fd)
     return flags < 0 ? -1 : fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 }
 
-struct drop_worker *drop_worker_create(struct drop_pool *pool, uint64_t id, int stdin_fd,
-                                       int stdout_fd, pid_t pid)
+static void free_parts(struct drop_worker *worker)
 {
-    struct drop_reactor *reactor = pool->reactor;
+    drop_tokens_destroy(worker->tokens);
+    free(worker->execution);
+    free(worker->health);
+    free(worker->tickets);
+    free(worker);
+}
+
+/* Owns none of the parts yet; NULL without memory. */
+static struct drop_worker *allocate(struct drop_pool *pool, const struct drop_worker_parts *parts)
+{
     struct drop_worker *worker = calloc(1, sizeof *worker);
     if (!worker)
         return NULL;
-    worker->reactor = reactor;
+    worker->reactor = pool->reactor;
     worker->pool = pool;
-    worker->id = id;
-    worker->pid = pid;
-    worker->level = DROP_LEVEL_NONE;
-    worker->input = (struct drop_source){.fd = stdin_fd, .ready = on_input};
-    worker->timer.fire = drop_worker_expire;
-    worker->waiter.resume = drop_worker_resume;
-    drop_queue_init(&worker->own);
-    worker->tickets = calloc(TICKETS_FIRST, sizeof *worker->tickets);
+    worker->unready = parts->ready_length > 0;
     worker->ticket_mask = TICKETS_FIRST - 1;
-    worker->output = (struct drop_source){.fd = stdout_fd, .ready = drop_worker_readable};
-    if (!worker->tickets || set_nonblocking(stdin_fd) || set_nonblocking(stdout_fd)
-        || drop_timers_register(&reactor->timers)) {
-        free(worker->tickets);
-        free(worker);
+    if (pool->options.kind == DROP_KIND_ASYNC)
+        worker->tokens = drop_tokens_create();
+    else
+        worker->tickets = calloc(TICKETS_FIRST, sizeof *worker->tickets);
+    if ((!worker->tokens && !worker->tickets)
+        || (worker->unready && drop_health_await(worker, parts->ready, parts->ready_length))) {
+        free_parts(worker);
         return NULL;
     }
-    if (drop_reactor_watch(reactor, &worker->output, EPOLLIN)) {
-        drop_timers_unregister(&reactor->timers, &worker->timer);
-        free(worker->tickets);
-        free(worker);
-        return NULL;
-    }
-    worker->reading = true;
+    return worker;
+}
+
+static void join_pool(struct drop_worker *worker)
+{
+    struct drop_reactor *reactor = worker->reactor;
+    struct drop_pool *pool = worker->pool;
     worker->next_in_pool = pool->workers;
     if (pool->workers)
         pool->workers->previous_in_pool = worker;
     pool->workers = worker;
     pool->worker_count++;
-    worker->next_by_id = reactor->workers[id % DROP_WORKER_BUCKETS];
-    reactor->workers[id % DROP_WORKER_BUCKETS] = worker;
+    worker->next_by_id = reactor->workers[worker->id % DROP_WORKER_BUCKETS];
+    reactor->workers[worker->id % DROP_WORKER_BUCKETS] = worker;
     reactor->worker_count++;
     drop_pool_file_worker(pool, worker);
+}
+
+struct drop_worker *drop_worker_create(struct drop_pool *pool, uint64_t id,
+                                       const struct drop_worker_parts *parts)
+{
+    struct drop_reactor *reactor = pool->reactor;
+    struct drop_worker *worker = allocate(pool, parts);
+    if (!worker)
+        return NULL;
+    worker->id = id;
+    worker->pid = parts->pid;
+    worker->level = DROP_LEVEL_NONE;
+    worker->input = (struct drop_source){.fd = parts->stdin_fd, .ready = on_input};
+    worker->output = (struct drop_source){.fd = parts->stdout_fd, .ready = drop_worker_readable};
+    worker->timer.fire = drop_worker_expire;
+    worker->waiter.resume = drop_worker_resume;
+    drop_queue_init(&worker->own);
+    if (set_nonblocking(parts->stdin_fd) || set_nonblocking(parts->stdout_fd)
+        || drop_timers_register(&reactor->timers)) {
+        free_parts(worker);
+        return NULL;
+    }
+    if (drop_reactor_watch(reactor, &worker->output, EPOLLIN)) {
+        drop_timers_unregister(&reactor->timers, &worker->timer);
+        free_parts(worker);
+        return NULL;
+    }
+    worker->reading = true;
+    worker->mark = parts->mark;
+    worker->execution = parts->execution;
+    join_pool(worker);
     return worker;
 }
 
 void drop_worker_destroy(struct drop_worker *worker)
 {
     assert(worker->gone && !worker->waiter.list && worker->head == worker->tail);
-    free(worker->tickets);
-    free(worker);
+    drop_callmark_release(worker->mark);
+    free_parts(worker);
 }
 
 bool drop_worker_has_place(const struct drop_worker *worker)
 {
-    return !worker->gone && drop_worker_inflight(worker) < worker->pool->options.inflight
-           && drop_buffer_length(&worker->outgoing) < DROP_WORKER_OUTGOING_MAX;
+    return !worker->gone && !worker->unready
+           && drop_worker_inflight(worker) < worker->pool->options.inflight
+           && drop_buffer_length(&worker->outgoing) < DROP_WORKER_OUTGOING_MAX
+           && worker->pool->options.kind != DROP_KIND_STREAM
+           && (!worker->execution || drop_exec_is_free(worker));
 }
 
 bool drop_worker_has_room(const struct drop_worker *worker)
@@ -96,44 +135,18 @@ bool drop_worker_has_own_room(const struct drop_worker *worker)
            || worker->own.count < worker->pool->options.queue;
 }
 
-static int grow_tickets(struct drop_worker *worker)
+/* In its kind's way; 0, or -1 without memory. */
+static inline int append(struct drop_worker *worker, const struct drop_ticket *ticket,
+                         const char *payload, uint32_t length)
 {
-    uint32_t capacity = worker->ticket_mask + 1;
-    struct drop_ticket *tickets = malloc(2 * capacity * sizeof *tickets);
-    if (!tickets)
-        return -1;
-    for (uint32_t i = worker->head; i != worker->tail; i++)
-        tickets[i & (2 * capacity - 1)] = worker->tickets[i & worker->ticket_mask];
-    free(worker->tickets);
-    worker->tickets = tickets;
-    worker->ticket_mask = 2 * capacity - 1;
-    return 0;
-}
-
-/* Appends the message as the worker's kind frames it; the framed length, or 0 without memory. */
-static inline size_t append_framed(struct drop_worker *worker, const char *payload,
-                                   uint32_t length)
-{
-    const struct drop_pool_options *options = &worker->pool->options;
-    bool line = options->kind == DROP_KIND_LINE;
-    size_t body = line && options->ncm ? drop_ncm_encoded_length(payload, length) : length;
-    size_t framed = body + (line ? 1 : DROP_LENGTH_PREFIX);
-    char *place =
-        drop_buffer_reserve(&worker->outgoing, &worker->reactor->memory, framed);
-    if (!place)
-        return 0;
-    if (!line) {
-        drop_length_put(place, length);
-        memcpy(place + DROP_LENGTH_PREFIX, payload, length);
-    } else {
-        if (body == length)
-            memcpy(place, payload, length);
-        else
-            drop_ncm_encode(place, payload, length);
-        place[body] = '\n';
+    switch (worker->pool->options.kind) {
+    case DROP_KIND_ASYNC:
+        return drop_tokened_give(worker, ticket, payload, length);
+    case DROP_KIND_EXEC:
+        return drop_exec_give(worker, ticket, payload, length);
+    default:
+        return drop_ordered_give(worker, ticket, payload, length);
     }
-    drop_buffer_commit(&worker->outgoing, framed);
-    return framed;
 }
 
 int drop_worker_give(struct drop_worker *worker, const struct drop_ticket *ticket,
@@ -141,14 +154,9 @@ int drop_worker_give(struct drop_worker *worker, const struct drop_ticket *ticke
 {
     struct drop_reactor *reactor = worker->reactor;
     uint32_t inflight = drop_worker_inflight(worker);
-    if (inflight > worker->ticket_mask && grow_tickets(worker))
+    if (append(worker, ticket, payload, length))
         return -1;
-    size_t framed = append_framed(worker, payload, length);
-    if (!framed)
-        return -1;
-    struct drop_ticket *mine = &worker->tickets[worker->tail++ & worker->ticket_mask];
-    *mine = *ticket;
-    mine->length = (uint32_t)framed;
+    worker->tail++;
     worker->pool->inflight++;
     if (inflight++ == 0) {
         worker->head_since_ns = reactor->now_ns;
@@ -157,6 +165,8 @@ int drop_worker_give(struct drop_worker *worker, const struct drop_ticket *ticke
                            reactor->now_ns + worker->pool->options.timeout_ns);
     }
     drop_timer_arm(&reactor->timers, &worker->timer, ticket->deadline_ns);
+    if (worker->mark)
+        drop_callmark_given(worker->mark, ticket->id, inflight);
     if ((inflight & (inflight - 1)) == 0 || !drop_worker_has_room(worker))
         drop_pool_file_worker(worker->pool, worker);
     drop_reactor_mark_worker(reactor, worker);
@@ -185,6 +195,8 @@ void drop_worker_flush(struct drop_worker *worker)
         } else if (errno == EAGAIN) {
             watch_input(worker, true);
             break;
+        } else if (worker->execution && errno == EPIPE) {
+            worker->written = drop_buffer_length(&worker->outgoing); /* it needs no more of it */
         } else if (errno != EINTR) {
             watch_input(worker, false); /* it may wait long yet, and this would be told all along */
             drop_worker_finish_reading(worker, "write", "the worker closed its stdin");
@@ -195,6 +207,14 @@ void drop_worker_flush(struct drop_worker *worker)
         return;
     if (worker->written == drop_buffer_length(&worker->outgoing))
         watch_input(worker, false);
+    if (worker->tokens) {
+        drop_tokened_written(worker);
+        drop_pool_file_worker(worker->pool, worker); /* it may have room again */
+        if (worker->pool->mailbox.first)
+            drop_pool_refill(worker->pool);
+    }
+    if (worker->execution)
+        drop_exec_written(worker);
     if (worker->early)
         drop_worker_resume(worker->reactor, &worker->waiter);
 }
@@ -229,35 +249,21 @@ static void detach(struct drop_worker *worker)
     if (worker->writing)
         drop_reactor_unwatch(reactor, &worker->input);
     worker->reading = worker->writing = false;
-    close(worker->input.fd);
+    if (worker->input.fd >= 0)
+        close(worker->input.fd);
     close(worker->output.fd);
     worker->input.fd = worker->output.fd = -1;
     worker->next_in_pool = reactor->dead_workers;
     reactor->dead_workers = worker;
 }
 
-/* The payload that was framed in `bytes`; ncm is undone in place. */
-static char *unframe(const struct drop_worker *worker, char *bytes, uint32_t framed,
-                     uint32_t *length)
+void drop_worker_give_back(struct drop_worker *worker, struct drop_ticket *ticket,
+                           const char *payload, uint32_t length)
 {
-    if (worker->pool->options.kind == DROP_KIND_FRAME) {
-        *length = framed - DROP_LENGTH_PREFIX;
-        return bytes + DROP_LENGTH_PREFIX;
-    }
-    *length = framed - 1;
-    if (worker->pool->options.ncm)
-        *length = (uint32_t)drop_ncm_decode(bytes, *length);
-    return bytes;
-}
-
-/* A message whose worker is gone goes back to the mailbox, unless nobody wants it any more. */
-static void give_back(struct drop_worker *worker, struct drop_ticket *ticket, char *bytes)
-{
+    const unsigned unwanted = DROP_TICKET_BROADCAST | DROP_TICKET_LATE | DROP_TICKET_PROBE;
     struct drop_pool *pool = worker->pool;
-    uint32_t length;
-    char *payload = unframe(worker, bytes, ticket->length, &length);
     struct drop_message *message = NULL;
-    if (!(ticket->flags & (DROP_TICKET_BROADCAST | DROP_TICKET_LATE)))
+    if (!(ticket->flags & unwanted))
         message = drop_message_create(&pool->reactor->memory, ticket, payload, length);
     if (message)
         drop_pool_requeue(pool, message);
@@ -268,35 +274,23 @@ static void give_back(struct drop_worker *worker, struct drop_ticket *ticket, ch
                               "its worker died and there is no memory to try another");
 }
 
-/* From the newest to the oldest, so that the mailbox has them in order again. */
 static void settle(struct drop_worker *worker, enum drop_status status, const char *text)
 {
     struct drop_pool *pool = worker->pool;
-    char *bytes = worker->outgoing.bytes ? drop_buffer_data(&worker->outgoing) : NULL;
-    size_t offset = drop_buffer_length(&worker->outgoing);
-    while (worker->tail != worker->head) {
-        struct drop_ticket *ticket = &worker->tickets[--worker->tail & worker->ticket_mask];
-        offset -= ticket->length;
-        pool->inflight--;
-        /* Of a message that waits for the pipe nothing was lost with the worker. */
-        bool head = worker->tail == worker->head && worker->written;
-        if (head && (status != DROP_ERROR || ticket->attempts >= pool->options.retries)) {
-            drop_pool_fail_ticket(pool, ticket, status, text);
-            continue;
-        }
-        if (head) {
-            ticket->attempts++;
-            pool->counters.retried++;
-        }
-        give_back(worker, ticket, bytes + offset);
-    }
-    assert(offset == 0);
     struct drop_message *message;
+    if (worker->tokens)
+        drop_tokened_settle(worker, status, text);
+    else if (worker->execution)
+        drop_exec_settle(worker, status, text);
+    else
+        drop_ordered_settle(worker, status, text);
     while ((message = drop_queue_pop(&worker->own))) {
         pool->private_waiting--;
         drop_pool_fail_ticket(pool, &message->ticket, DROP_NO_WORKER, "");
         drop_message_destroy(&pool->reactor->memory, message);
     }
+    if (worker->mark)
+        drop_callmark_answered(worker->mark, 0);
 }
 
 void drop_worker_gone(struct drop_worker *worker, const char *reason, enum drop_status status,
@@ -311,8 +305,9 @@ void drop_worker_gone(struct drop_worker *worker, const char *reason, enum drop_
     settle(worker, status, text);
     drop_buffer_release(&worker->outgoing, &reactor->memory);
     drop_buffer_release(&worker->inbox, &reactor->memory);
-    drop_reactor_tell(reactor, DROP_WORKER_GONE, pool->id, worker->id,
-                      worker->answered << 16 | unanswered, reason, strlen(reason));
+    if (pool->options.kind != DROP_KIND_EXEC)
+        drop_reactor_tell(reactor, DROP_WORKER_GONE, pool->id, worker->id,
+                          worker->answered << 16 | unanswered, reason, strlen(reason));
     if (pool->refusal && !pool->worker_count)
         drop_pool_fail_waiting(pool, DROP_NO_WORKER, pool->refusal);
     drop_pool_refill(pool);
@@ -323,13 +318,19 @@ void drop_worker_drain(struct drop_worker *worker)
 {
     worker->draining = true;
     drop_pool_unfile_worker(worker->pool, worker);
-    drop_worker_check_drained(worker);
+    if (worker->pool->options.kind != DROP_KIND_STREAM) {
+        drop_worker_check_drained(worker);
+    } else if (worker->input.fd >= 0) {
+        close(worker->input.fd);
+        worker->input.fd = -1;
+    }
 }
 
 void drop_worker_check_drained(struct drop_worker *worker)
 {
     struct drop_pool *pool = worker->pool;
-    if (!worker->draining || worker->gone || drop_worker_inflight(worker) || worker->own.first)
+    if (!worker->draining || worker->gone || drop_worker_inflight(worker) || worker->own.first
+        || worker->pool->options.kind == DROP_KIND_STREAM)
         return;
     detach(worker);
     drop_buffer_release(&worker->inbox, &worker->reactor->memory);
@@ -342,6 +343,8 @@ void drop_worker_check_drained(struct drop_worker *worker)
 bool drop_worker_cancel(struct drop_worker *worker, struct drop_connection *connection,
                         uint64_t id)
 {
+    if (worker->tokens)
+        return drop_tokened_cancel(worker, connection, id);
     for (uint32_t i = worker->head; i != worker->tail; i++) {
         struct drop_ticket *ticket = &worker->tickets[i & worker->ticket_mask];
         if (ticket->connection != connection || ticket->id != id)

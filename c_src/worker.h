@@ -1,21 +1,29 @@
 /* A worker as the dataplane sees it: two pipes, the tickets of what it has, and the bytes it may
  * have to give back.
  *
+ * What the kinds of functions differ in has a file each: ordered.h (line, frame), tokened.h (async),
+ * emitted.c (stream), exec.h (exec).
+ *
  * Invariants: tickets are in the order of the bytes in `outgoing`, which begins with the oldest
  * unanswered message; its first `written` bytes are in the pipe or read already. Bytes stay until
- * they are answered, so when the worker dies everything but the head returns to the mailbox. */
+ * they are answered, so when the worker dies everything but the head returns to the mailbox. (Kind
+ * async has a table instead of tickets in order, and keeps only what is not written.) */
 #ifndef DROP_WORKER_H
 #define DROP_WORKER_H
 
 #include "buffer.h"
+#include "callmark.h"
 #include "message.h"
 #include "source.h"
 #include "status.h"
 #include "timer.h"
 #include "waiter.h"
 
+struct drop_execution;
+struct drop_health;
 struct drop_pool;
 struct drop_reactor;
+struct drop_tokens;
 
 #define DROP_LEVEL_NONE 0xffu
 
@@ -29,8 +37,12 @@ struct drop_worker {
     pid_t pid; /* 0: not known, and not moved between CPUs */
     struct drop_ticket *tickets; /* a ring */
     uint32_t ticket_mask;
-    uint32_t head; /* oldest ticket; counts on, masked when used */
-    uint32_t tail;
+    uint32_t head; /* messages answered, and the oldest ticket; counts on, masked when used */
+    uint32_t tail; /* messages given */
+    struct drop_tokens *tokens;       /* kind async */
+    struct drop_execution *execution; /* kind exec */
+    struct drop_health *health;       /* while it is not ready, or is asked how it is */
+    struct drop_callmark *mark;       /* for its log; NULL: nobody looks */
     struct drop_buffer outgoing;
     size_t written;
     struct drop_buffer inbox;
@@ -55,11 +67,25 @@ struct drop_worker {
     bool reading;  /* stdout is watched */
     bool writing;  /* stdin is watched: it is full */
     bool early;    /* answered before its message was written whole */
+    bool unready;  /* its ready line has not come yet */
+    bool ended;    /* its stdout has ended; how it died is not known yet */
+    bool exited;   /* its process is known to be dead */
 };
 
-/* Takes the descriptors. NULL without memory (the descriptors stay the caller's). */
-struct drop_worker *drop_worker_create(struct drop_pool *pool, uint64_t id, int stdin_fd,
-                                       int stdout_fd, pid_t pid);
+/* What a worker is made of; the descriptors and the reference to the mark pass to it. */
+struct drop_worker_parts {
+    int stdin_fd;
+    int stdout_fd;
+    pid_t pid; /* 0: not known */
+    struct drop_callmark *mark;
+    struct drop_execution *execution; /* kind exec */
+    const char *ready; /* borrowed: the beginning of the line that says it is ready */
+    uint32_t ready_length; /* 0: it is ready at once */
+};
+
+/* NULL without memory (the parts stay the caller's). */
+struct drop_worker *drop_worker_create(struct drop_pool *pool, uint64_t id,
+                                       const struct drop_worker_parts *parts);
 /* Frees a worker that is gone. */
 void drop_worker_destroy(struct drop_worker *worker);
 
@@ -81,10 +107,19 @@ int drop_worker_give(struct drop_worker *worker, const struct drop_ticket *ticke
 /* Writes what it was given in this turn. */
 void drop_worker_flush(struct drop_worker *worker);
 
-/* Nothing new; when its answers are in, its stdin is closed and WORKER_DRAINED told. */
+/* Gives it what waits for it alone. */
+void drop_worker_feed_own(struct drop_worker *worker);
+/* A message that its worker did not get, or did not finish, goes back to the front of the mailbox,
+ * unless nobody wants it any more. */
+void drop_worker_give_back(struct drop_worker *worker, struct drop_ticket *ticket,
+                           const char *payload, uint32_t length);
+
+/* Nothing new; when its answers are in, its stdin is closed and WORKER_DRAINED told. (One that is
+ * sent nothing has its stdin closed, and what it still writes counts.) */
 void drop_worker_drain(struct drop_worker *worker);
-/* Its process is dead: what is left in its stdout counts, then it is gone. */
-void drop_worker_exited(struct drop_worker *worker);
+/* Its process is dead, and `how` says in words how it died: what is left in its stdout counts, then
+ * it is gone. */
+void drop_worker_exited(struct drop_worker *worker, const char *how);
 /* Closes it now. `reason` is told to the control plane; the head fails with `status` and `text`
  * (or is retried when `status` is DROP_ERROR), the rest goes back to the mailbox. */
 void drop_worker_gone(struct drop_worker *worker, const char *reason, enum drop_status status,

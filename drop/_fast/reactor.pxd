@@ -19,6 +19,9 @@ cdef extern from "pool.h" nogil:
     enum drop_kind:
         DROP_KIND_LINE
         DROP_KIND_FRAME
+        DROP_KIND_ASYNC
+        DROP_KIND_STREAM
+        DROP_KIND_EXEC
         DROP_KIND_CONTROL
 
     enum drop_overflow:
@@ -50,6 +53,9 @@ cdef extern from "channel.h" nogil:
         DROP_COMMAND_WORKER_ADD
         DROP_COMMAND_WORKER_REMOVE
         DROP_COMMAND_WORKER_EXITED
+        DROP_COMMAND_WORKER_PROBE
+        DROP_COMMAND_EXEC
+        DROP_COMMAND_EXEC_RESUME
         DROP_COMMAND_SUBSCRIBE
         DROP_COMMAND_UNSUBSCRIBE
         DROP_COMMAND_ANSWER
@@ -65,6 +71,11 @@ cdef extern from "channel.h" nogil:
         DROP_MESSAGE
         DROP_PUBLISHED
         DROP_STATISTICS_READY
+        DROP_WORKER_READY
+        DROP_WORKER_HEALTH
+        DROP_UNKNOWN_TOKEN
+        DROP_SPAWN_FAILED
+        DROP_SPARES_OFF
 
     struct drop_record:
         drop_record *next
@@ -84,6 +95,42 @@ cdef extern from "channel.h" nogil:
     drop_record *drop_channel_take(drop_channel *channel)
 
 
+cdef extern from "logsink.h" nogil:
+    const char *DROP_LOGSINK_CAPSULE
+
+    struct drop_logsink:
+        pass
+
+
+cdef extern from "recipe.h" nogil:
+    const char *DROP_RECIPE_CAPSULE
+
+    struct drop_recipe:
+        pass
+
+    void drop_recipe_retain(drop_recipe *recipe)
+
+
+cdef extern from "exec.h" nogil:
+    struct drop_exec_options:
+        drop_recipe *recipe
+        uint32_t at_most
+        uint32_t spare_least
+        uint32_t spare_most
+
+
+cdef extern from "worker.h" nogil:
+    struct drop_callmark:
+        pass
+
+    struct drop_worker_parts:
+        int stdin_fd
+        int stdout_fd
+        int pid
+        drop_callmark *mark
+        uint32_t ready_length
+
+
 cdef extern from "reactor.h" nogil:
     const unsigned DROP_NODE_NAME_MAX
 
@@ -96,6 +143,7 @@ cdef extern from "reactor.h" nogil:
         uint32_t calls_max
         uint32_t slow_client_ms
         size_t memory_max
+        const drop_logsink *logs
         bint gather
 
     struct drop_reactor_leaks:
@@ -120,6 +168,7 @@ cdef extern from "reactor.h" nogil:
 cdef class Reactor:
     cdef drop_reactor *_reactor
     cdef dict _pools  # id -> name
+    cdef object _logs  # the capsule, so that what it points to stays
     cdef uint64_t _ids  # given out so far: pools, workers, listeners, subscriptions, requests
     cdef bint _started
     cdef bint _stopped

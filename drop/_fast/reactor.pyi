@@ -4,13 +4,19 @@ A happening is a tuple that starts with one of these numbers:
 
     (WORKER_GONE, pool, worker, reason, unanswered, answered)
         its descriptors are closed; kill its group.
-        reason: eof, timeout, unasked, too_large, write, removed, memory
+        reason: eof, timeout, unasked, garbled, too_large, write, removed, memory
     (WORKER_DRAINED, pool, worker)
     (POOL_DRAINED, pool)
     (DRAINED,)
     (MESSAGE, pool, token, payload)                   for a control pool; answer(token, ...)
     (PUBLISHED, request, accepted, refused)
     (STATISTICS, request, json)
+    (WORKER_READY, pool, worker)                      the line that worker_add was given came
+    (WORKER_HEALTH, pool, worker, outcome)            of worker_probe: ok, wrong, busy
+    (UNKNOWN_TOKEN, pool, worker, count, line)        answers of kind async that nobody waits for;
+                                                      at most one a second of a worker
+    (SPAWN_FAILED, pool, errno, text)                 of kind exec; exec_resume() tries again
+    (SPARES_OFF, pool, reason)                        of kind exec: none is kept ready any more
 """
 
 from typing import Any, Literal
@@ -22,6 +28,11 @@ DRAINED: int
 MESSAGE: int
 PUBLISHED: int
 STATISTICS: int
+WORKER_READY: int
+WORKER_HEALTH: int
+UNKNOWN_TOKEN: int
+SPAWN_FAILED: int
+SPARES_OFF: int
 
 def leak_counters() -> dict[str, int]: ...
 
@@ -37,6 +48,7 @@ class Reactor:
         memory_max: int,
         token: bytes = b"",
         gather: bool = True,
+        logs: object = None,
     ) -> None: ...
     def start(self) -> None: ...
     def stop(self) -> None: ...
@@ -49,7 +61,7 @@ class Reactor:
         self,
         name: str,
         *,
-        kind: Literal["line", "frame", "control"] | str,
+        kind: Literal["line", "frame", "async", "stream", "exec", "control"] | str,
         inflight: int = 1,
         queue: int = 1024,
         overflow: Literal["default", "reject", "block", "drop-oldest"] | str = "default",
@@ -60,9 +72,23 @@ class Reactor:
     def pool_remove(self, pool: int) -> None: ...
     def pool_drain(self, pool: int) -> None: ...
     def pool_refuse(self, pool: int, text: str | None) -> None: ...
-    def worker_add(self, pool: int, stdin_fd: int, stdout_fd: int, pid: int = 0) -> int: ...
+    def worker_add(
+        self,
+        pool: int,
+        stdin_fd: int,
+        stdout_fd: int,
+        pid: int = 0,
+        *,
+        ready: bytes = b"",
+        mark: int = 0,
+    ) -> int: ...
     def worker_remove(self, worker: int, *, drain: bool) -> None: ...
-    def worker_exited(self, worker: int) -> None: ...
+    def worker_exited(self, worker: int, how: str = "") -> None: ...
+    def worker_probe(self, worker: int, payload: bytes, expect: bytes | None) -> None: ...
+    def exec_configure(
+        self, pool: int, recipe: object, *, at_most: int, spare_least: int, spare_most: int
+    ) -> None: ...
+    def exec_resume(self, pool: int) -> None: ...
     def subscribe(
         self, source: int, target: int, filter: bytes, mode: Literal["one", "all"] | str
     ) -> int: ...

@@ -12,6 +12,7 @@ import warnings
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from libc.errno cimport errno as c_errno
+from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
@@ -22,8 +23,20 @@ DRAINED = DROP_DRAINED
 MESSAGE = DROP_MESSAGE
 PUBLISHED = DROP_PUBLISHED
 STATISTICS = DROP_STATISTICS_READY
+WORKER_READY = DROP_WORKER_READY
+WORKER_HEALTH = DROP_WORKER_HEALTH
+UNKNOWN_TOKEN = DROP_UNKNOWN_TOKEN
+SPAWN_FAILED = DROP_SPAWN_FAILED
+SPARES_OFF = DROP_SPARES_OFF
 
-KINDS = {"line": DROP_KIND_LINE, "frame": DROP_KIND_FRAME, "control": DROP_KIND_CONTROL}
+KINDS = {
+    "line": DROP_KIND_LINE,
+    "frame": DROP_KIND_FRAME,
+    "async": DROP_KIND_ASYNC,
+    "stream": DROP_KIND_STREAM,
+    "exec": DROP_KIND_EXEC,
+    "control": DROP_KIND_CONTROL,
+}
 OVERFLOWS = {
     "default": DROP_OVERFLOW_DEFAULT,
     "reject": DROP_OVERFLOW_REJECT,
@@ -49,7 +62,8 @@ cdef class Reactor:
 
     def __cinit__(self, *, str node_name not None, uint32_t payload_max, uint32_t connections_max,
                   uint32_t calls_max, uint32_t slow_client_ms, size_t memory_max,
-                  bytes token=b"", bint gather=True):
+                  bytes token=b"", bint gather=True, object logs=None):
+        """logs: the capsule of a Logger, which must be stopped before this reactor is."""
         cdef drop_reactor_options options
         cdef bytes name = node_name.encode()
         if len(name) > DROP_NODE_NAME_MAX or any(c < 0x20 or c in b'"\\' or c > 0x7e for c in name):
@@ -67,6 +81,9 @@ cdef class Reactor:
         options.slow_client_ms = slow_client_ms
         options.memory_max = memory_max
         options.gather = gather
+        if logs is not None:
+            options.logs = <drop_logsink *>PyCapsule_GetPointer(logs, DROP_LOGSINK_CAPSULE)
+        self._logs = logs
         self._pools = {}
         self._reactor = drop_reactor_create(&options)
         if self._reactor == NULL:
@@ -206,24 +223,68 @@ cdef class Reactor:
         cdef bytes payload = None if text is None else (text or "no worker").encode() + b"\0"
         self._send(DROP_COMMAND_POOL_REFUSE, pool, 0, 0, payload)
 
-    def worker_add(self, uint64_t pool, int stdin_fd, int stdout_fd, int pid=0):
+    def worker_add(self, uint64_t pool, int stdin_fd, int stdout_fd, int pid=0, *,
+                   bytes ready not None=b"", uint64_t mark=0):
         """Gives the pool a worker by the ends of its pipes, which pass; returns the worker's id.
 
         pid: of its process, which may be moved to the reactor's CPU while that pays (placement.h).
+        ready: nothing is given to it before a line that begins so is on its stdout, and
+        WORKER_READY tells. mark: what Logger.add returned, which passes.
         """
         cdef uint64_t worker = self._next_id()
-        self._send(DROP_COMMAND_WORKER_ADD, pool, worker,
-                   <uint64_t><uint32_t>stdin_fd << 32 | <uint32_t>stdout_fd,
-                   PyBytes_FromStringAndSize(<char *>&pid, sizeof(pid)))
+        cdef drop_worker_parts parts
+        memset(&parts, 0, sizeof(parts))
+        parts.stdin_fd = stdin_fd
+        parts.stdout_fd = stdout_fd
+        parts.pid = pid
+        parts.mark = <drop_callmark *>mark
+        parts.ready_length = <uint32_t>PyBytes_GET_SIZE(ready)
+        self._send(DROP_COMMAND_WORKER_ADD, pool, worker, 0,
+                   PyBytes_FromStringAndSize(<char *>&parts, sizeof(parts)) + ready)
         return worker
 
     def worker_remove(self, uint64_t worker, *, bint drain):
         """drain: nothing new, WORKER_DRAINED when it has answered. Otherwise it is gone at once."""
         self._send(DROP_COMMAND_WORKER_REMOVE, worker, drain, 0, None)
 
-    def worker_exited(self, uint64_t worker):
-        """Its process is known to be dead: what is left in its stdout counts, then it is gone."""
-        self._send(DROP_COMMAND_WORKER_EXITED, worker, 0, 0, None)
+    def worker_exited(self, uint64_t worker, str how not None=""):
+        """Its process is known to be dead: what is left in its stdout counts, then it is gone.
+
+        how: it died, in words, for the caller whose message it had ("exit code 3").
+        """
+        cdef bytes text = how.encode() + b"\0" if how else None
+        self._send(DROP_COMMAND_WORKER_EXITED, worker, 0, 0, text)
+
+    def worker_probe(self, uint64_t worker, bytes payload not None, bytes expect):
+        """Asks a worker that has nothing to do; WORKER_HEALTH tells how that went.
+
+        expect: the answer of a healthy one; None: any answer is good.
+        """
+        self._send(DROP_COMMAND_WORKER_PROBE, worker, PyBytes_GET_SIZE(payload), expect is None,
+                   payload + (expect or b""))
+
+    def exec_configure(self, uint64_t pool, object recipe, *, uint32_t at_most, uint32_t spare_least,
+                       uint32_t spare_most):
+        """How the processes of a pool of kind exec are started; again: those that wait are replaced.
+
+        recipe: the capsule of a drop._fast.spawn.Recipe. at_most: processes that have a message at
+        a time. spare_least, spare_most: how many are kept ready for one; 0 and 0: none.
+        """
+        cdef drop_exec_options options
+        if at_most < 1:
+            raise ValueError("at_most: at least 1 is expected")
+        memset(&options, 0, sizeof(options))
+        options.recipe = <drop_recipe *>PyCapsule_GetPointer(recipe, DROP_RECIPE_CAPSULE)
+        options.at_most = at_most
+        options.spare_least = spare_least
+        options.spare_most = spare_most
+        drop_recipe_retain(options.recipe)
+        self._send(DROP_COMMAND_EXEC, pool, 0, 0,
+                   PyBytes_FromStringAndSize(<char *>&options, sizeof(options)))
+
+    def exec_resume(self, uint64_t pool):
+        """Tries again to start processes, after SPAWN_FAILED."""
+        self._send(DROP_COMMAND_EXEC_RESUME, pool, 0, 0, None)
 
     def subscribe(self, uint64_t source, uint64_t target, bytes filter not None,
                   str mode not None):
@@ -306,4 +367,14 @@ cdef tuple as_tuple(drop_record *record):
         return (PUBLISHED, record.a, record.b, record.c)
     if record.kind == DROP_STATISTICS_READY:
         return (STATISTICS, record.a, payload)
+    if record.kind == DROP_WORKER_READY:
+        return (WORKER_READY, record.a, record.b)
+    if record.kind == DROP_WORKER_HEALTH:
+        return (WORKER_HEALTH, record.a, record.b, payload.decode())
+    if record.kind == DROP_UNKNOWN_TOKEN:
+        return (UNKNOWN_TOKEN, record.a, record.b, record.c, payload)
+    if record.kind == DROP_SPAWN_FAILED:
+        return (SPAWN_FAILED, record.a, record.b, payload.decode())
+    if record.kind == DROP_SPARES_OFF:
+        return (SPARES_OFF, record.a, payload.decode())
     return (DRAINED,)

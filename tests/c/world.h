@@ -208,14 +208,13 @@ static inline struct world_worker world_worker(struct world *world, const struct
 {
     struct world_worker worker = {.id = ++world->ids};
     int to[2], from[2];
-    pid_t unknown = 0;
     world_need(pipe2(to, O_CLOEXEC) == 0 && pipe2(from, O_CLOEXEC) == 0, "pipe2");
     worker.input = to[0];
     worker.output = from[1];
     fcntl(worker.input, F_SETFL, O_NONBLOCK);
     fcntl(worker.output, F_SETFL, O_NONBLOCK);
-    world_command(world, DROP_COMMAND_WORKER_ADD, pool->id, worker.id,
-                  (uint64_t)(uint32_t)to[1] << 32 | (uint32_t)from[0], &unknown, sizeof unknown);
+    struct drop_worker_parts parts = {.stdin_fd = to[1], .stdout_fd = from[0]};
+    world_command(world, DROP_COMMAND_WORKER_ADD, pool->id, worker.id, 0, &parts, sizeof parts);
     world_turn(world);
     return worker;
 }

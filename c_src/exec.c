@@ -1,0 +1,250 @@
+/* One process, from its birth to its answer; see exec.h. The pool's side is in exec_pool.c. */
+#define _GNU_SOURCE
+#include "exec.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "answers.h"
+#include "execution.h"
+#include "pass.h"
+
+#define TEXT_MAX (DROP_LOGSINK_TAIL_MAX + 256u)
+#define DEADLINE_GRAIN_NS (5 * DROP_NS_PER_MS)
+
+static void finish(struct drop_worker *worker);
+
+static struct drop_ticket *ticket_of(const struct drop_worker *worker)
+{
+    return &worker->tickets[worker->head & worker->ticket_mask];
+}
+
+bool drop_exec_is_free(const struct drop_worker *worker)
+{
+    const struct drop_exec *exec = worker->pool->exec;
+    return worker->execution->state == DROP_EXECUTION_READY && exec->running < exec->at_most
+           && worker->execution->generation == exec->generation;
+}
+
+int drop_exec_give(struct drop_worker *worker, const struct drop_ticket *ticket,
+                   const char *payload, uint32_t length)
+{
+    if (drop_buffer_append(&worker->outgoing, &worker->reactor->memory, payload, length))
+        return -1;
+    struct drop_ticket *mine = &worker->tickets[worker->tail & worker->ticket_mask];
+    *mine = *ticket;
+    mine->length = length;
+    drop_execution_runs(worker);
+    return 0;
+}
+
+void drop_exec_written(struct drop_worker *worker)
+{
+    size_t length = drop_buffer_length(&worker->outgoing);
+    if (worker->execution->state != DROP_EXECUTION_RUNNING || worker->input.fd < 0
+        || worker->written < length)
+        return;
+    close(worker->input.fd);
+    worker->input.fd = -1;
+    if (!worker->pool->options.retries) { /* else it is kept for another attempt */
+        drop_buffer_release(&worker->outgoing, &worker->reactor->memory);
+        worker->written = 0;
+    }
+}
+
+static void stop_reading(struct drop_worker *worker)
+{
+    if (worker->reading)
+        drop_reactor_unwatch(worker->reactor, &worker->output);
+    worker->reading = false;
+}
+
+/* Kills it; what it does until it is dead is of no interest. */
+static void kill_it(struct drop_worker *worker)
+{
+    drop_execution_ends(worker);
+    stop_reading(worker);
+    kill(-worker->pid, SIGKILL);
+}
+
+/* Ends its ticket in failure and kills it. */
+static void fail(struct drop_worker *worker, enum drop_status status, const char *text)
+{
+    struct drop_ticket ticket = *ticket_of(worker);
+    worker->head++;
+    worker->pool->inflight--;
+    kill_it(worker);
+    drop_pool_fail_ticket(worker->pool, &ticket, status, text);
+    drop_buffer_release(&worker->inbox, &worker->reactor->memory);
+}
+
+/* Reads once. False: there is nothing more now, or nobody wants it any more. */
+static bool read_some(struct drop_worker *worker)
+{
+    struct drop_reactor *reactor = worker->reactor;
+    ssize_t count = read(worker->output.fd, reactor->scratch, DROP_SCRATCH_SIZE);
+    if (count < 0)
+        return errno == EINTR;
+    if (count == 0) {
+        stop_reading(worker);
+        return false;
+    }
+    if (worker->execution->state == DROP_EXECUTION_READY) {
+        drop_execution_not_spare(worker, "wrote to stdout before it was given a message");
+        kill_it(worker);
+        return false;
+    }
+    if (drop_buffer_length(&worker->inbox) + (size_t)count > reactor->options.payload_max) {
+        fail(worker, DROP_TOO_LARGE, "the function's answer is larger than the node's payload_max");
+        return false;
+    }
+    if (drop_buffer_append(&worker->inbox, &reactor->memory, reactor->scratch, (size_t)count)) {
+        fail(worker, DROP_OVERLOADED, "the node's memory for messages is used up");
+        return false;
+    }
+    return (size_t)count == DROP_SCRATCH_SIZE;
+}
+
+void drop_exec_readable(struct drop_worker *worker)
+{
+    read_some(worker);
+}
+
+static void on_exited(struct drop_reactor *reactor, struct drop_source *source, uint32_t events)
+{
+    struct drop_execution *execution = DROP_CONTAINER(source, struct drop_execution, exit_source);
+    struct drop_worker *worker = execution->worker;
+    (void)events;
+    reactor->now_ns = drop_clock_ns();
+    /* What its children still write is not its answer: only what is in the pipe now. */
+    while (worker->reading && read_some(worker))
+        ;
+    stop_reading(worker);
+    drop_execution_reap(worker);
+    finish(worker);
+}
+
+/* It is dead and everything that it wrote is here; its answer may have to wait for room. */
+static void finish(struct drop_worker *worker)
+{
+    struct drop_execution *execution = worker->execution;
+    if (execution->state == DROP_EXECUTION_READY)
+        drop_execution_not_spare(worker, "ended before it was given a message");
+    if (execution->state != DROP_EXECUTION_RUNNING) {
+        drop_worker_gone(worker, "", DROP_ERROR, "");
+        return;
+    }
+    if (!execution->exit.known || execution->exit.signalled || execution->exit.number) {
+        drop_execution_ask_tail(worker);
+        return;
+    }
+    drop_exec_go_on(worker);
+}
+
+void drop_exec_go_on(struct drop_worker *worker)
+{
+    struct drop_pool *pool = worker->pool;
+    struct drop_buffer *inbox = &worker->inbox;
+    struct drop_tally tally = {0};
+    size_t length = drop_buffer_length(inbox);
+    struct drop_answer answer = {length ? drop_buffer_data(inbox) : "", (uint32_t)length, length};
+    if (worker->execution->state != DROP_EXECUTION_RUNNING || !worker->execution->reaped
+        || !drop_pass_admit(pool, worker, &answer))
+        return;
+    struct drop_ticket ticket = *ticket_of(worker);
+    worker->head++;
+    pool->exec->ended_early = 0;
+    drop_execution_ends(worker);
+    drop_pass_deliver(pool, ticket, &answer);
+    drop_tally_latency(pool, &tally, ticket.accepted_ns);
+    tally.answers = 1;
+    tally.bytes = length;
+    drop_tally_close(worker, &tally);
+    drop_worker_gone(worker, "", DROP_OK, "");
+}
+
+void drop_exec_expire(struct drop_worker *worker, uint64_t now_ns)
+{
+    struct drop_ticket *ticket = ticket_of(worker);
+    uint64_t timeout_ns = worker->pool->options.timeout_ns;
+    uint64_t end_ns = timeout_ns ? worker->head_since_ns + timeout_ns : DROP_NEVER;
+    if (end_ns <= now_ns) {
+        fail(worker, DROP_TIMEOUT, "the function's timeout passed; its process was killed");
+        return;
+    }
+    if (ticket->deadline_ns <= now_ns && ticket->connection)
+        drop_worker_abandon(worker, ticket, DROP_TIMEOUT,
+                            "the caller's time ran out; the function still works on it");
+    if (ticket->deadline_ns > now_ns && ticket->deadline_ns < end_ns)
+        end_ns = ticket->deadline_ns;
+    if (end_ns != DROP_NEVER && end_ns < now_ns + DEADLINE_GRAIN_NS)
+        end_ns = now_ns + DEADLINE_GRAIN_NS;
+    drop_timer_arm(&worker->reactor->timers, &worker->timer, end_ns);
+}
+
+static void describe_end(const struct drop_execution *execution, char *text, size_t size)
+{
+    const struct drop_exit *ended = &execution->exit;
+    if (!ended->known)
+        snprintf(text, size, "ended, and somebody else took its exit code");
+    else if (execution->out_of_memory)
+        snprintf(text, size, "killed: out of memory");
+    else if (ended->signalled)
+        snprintf(text, size, "killed by SIG%s", sigabbrev_np(ended->number));
+    else
+        snprintf(text, size, "exit code %d", ended->number);
+}
+
+void drop_exec_tail(struct drop_worker *worker, const char *bytes, size_t length)
+{
+    struct drop_pool *pool = worker->pool;
+    char text[TEXT_MAX];
+    char how[64];
+    if (worker->execution->state != DROP_EXECUTION_RUNNING)
+        return;
+    while (length && bytes[length - 1] == '\n')
+        length--;
+    describe_end(worker->execution, how, sizeof how);
+    snprintf(text, sizeof text, "%s%s%.*s", how, length ? "; its stderr ends with:\n" : "",
+             (int)length, bytes);
+    struct drop_ticket ticket = *ticket_of(worker);
+    worker->head++;
+    pool->inflight--;
+    pool->exec->ended_early = 0;
+    drop_execution_ends(worker);
+    if (ticket.attempts < pool->options.retries) {
+        ticket.attempts++;
+        pool->counters.retried++;
+        drop_worker_give_back(worker, &ticket,
+                              ticket.length ? drop_buffer_data(&worker->outgoing) : "",
+                              ticket.length);
+    } else {
+        drop_pool_fail_ticket(pool, &ticket, DROP_ERROR, text);
+    }
+    drop_worker_gone(worker, "", DROP_ERROR, "");
+}
+
+void drop_exec_settle(struct drop_worker *worker, enum drop_status status, const char *text)
+{
+    struct drop_ticket ticket;
+    bool owes = worker->head != worker->tail;
+    if (owes) {
+        ticket = *ticket_of(worker);
+        worker->head++;
+        worker->pool->inflight--;
+    }
+    drop_execution_end(worker);
+    if (owes)
+        drop_pool_fail_ticket(worker->pool, &ticket, status, text);
+}
+
+int drop_exec_watch(struct drop_worker *worker)
+{
+    worker->execution->exit_source.ready = on_exited;
+    return drop_reactor_watch(worker->reactor, &worker->execution->exit_source, EPOLLIN);
+}
