@@ -49,6 +49,7 @@ enum drop_happening {
     DROP_WORKER_HEALTH,    /* a: pool id, b: worker id; bytes: ok, wrong, busy */
     DROP_UNKNOWN_TOKEN,    /* a: pool id, b: worker id, c: since last told; bytes: of its line */
     DROP_SPAWN_FAILED,     /* a: pool id, b: errno, c: enum drop_spawn_step; bytes: its text */
+    DROP_SPAWN_WORKS,      /* a: pool id: the first one after that */
     DROP_SPARES_OFF,       /* a: pool id; bytes: why */
 };
 

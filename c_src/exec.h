@@ -45,6 +45,7 @@ struct drop_exec {
     uint32_t ended_early; /* ready ones that ended by themselves, in a row */
     uint64_t started;     /* in all */
     bool suspended;       /* the last start failed; the control plane says when to try again */
+    bool trial;           /* it has said so: one is started, needed or not */
     bool hungry;          /* on the reactor's list of pools that may need processes */
     uint64_t slots[DROP_EXEC_SLOTS_MAX / 64]; /* bits: taken */
     struct drop_pool *next_hungry;

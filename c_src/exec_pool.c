@@ -43,12 +43,13 @@ int drop_exec_configure(struct drop_pool *pool, const struct drop_exec_options *
         drop_recipe_release(options->recipe);
         return -1;
     }
-    drop_recipe_release(exec->recipe);
+    if (exec->recipe)
+        drop_recipe_release(exec->recipe);
     exec->recipe = options->recipe;
     exec->generation++;
     exec->at_most = options->at_most;
     exec->ended_early = 0;
-    exec->suspended = false;
+    exec->suspended = exec->trial = false;
     drop_spares_init(&exec->spares, options->spare_least, options->spare_most, reactor->now_ns);
     drop_exec_touch(pool);
     return 0;
@@ -56,8 +57,10 @@ int drop_exec_configure(struct drop_pool *pool, const struct drop_exec_options *
 
 void drop_exec_resume(struct drop_pool *pool)
 {
-    if (pool->exec)
-        pool->exec->suspended = false;
+    if (!pool->exec || !pool->exec->suspended)
+        return;
+    pool->exec->suspended = false;
+    pool->exec->trial = true;
     drop_exec_touch(pool);
 }
 
@@ -147,7 +150,11 @@ void drop_exec_tend(struct drop_pool *pool)
     bool draining = pool->draining || pool->reactor->draining;
     end_ready_ones(pool, draining ? 0 : drop_spares_surplus(&exec->spares, &now));
     now.ready = exec->ready;
-    uint32_t wanted = exec->suspended ? 0 : drop_spares_wanted(&exec->spares, &now, draining);
+    uint32_t wanted = drop_spares_wanted(&exec->spares, &now, draining);
+    if (exec->suspended)
+        wanted = 0;
+    else if (exec->trial)
+        wanted = exec->starting ? 0 : 1;
     while (wanted-- && start_one(pool))
         ;
 }
@@ -210,6 +217,9 @@ void drop_exec_born(struct drop_reactor *reactor, struct drop_pool *pool,
         drop_exec_touch(pool);
     }
     if (current && !birth->error && adopt(pool, birth, id)) {
+        if (exec->trial)
+            drop_reactor_tell(reactor, DROP_SPAWN_WORKS, pool->id, 0, 0, NULL, 0);
+        exec->trial = false;
         drop_pool_refill(pool);
         return;
     }
@@ -218,7 +228,10 @@ void drop_exec_born(struct drop_reactor *reactor, struct drop_pool *pool,
         exec->slots[birth->slot / 64] &= ~(1ull << birth->slot % 64);
     if (!current || !birth->error)
         return;
+    if (exec->suspended)
+        return; /* told already, of one that was on its way at the same time */
     exec->suspended = true;
+    exec->trial = false;
     drop_reactor_tell(reactor, DROP_SPAWN_FAILED, pool->id, (uint64_t)birth->error, birth->step,
                       drop_spawn_step_text(birth->step),
                       strlen(drop_spawn_step_text(birth->step)));

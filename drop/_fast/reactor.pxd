@@ -75,6 +75,7 @@ cdef extern from "channel.h" nogil:
         DROP_WORKER_HEALTH
         DROP_UNKNOWN_TOKEN
         DROP_SPAWN_FAILED
+        DROP_SPAWN_WORKS
         DROP_SPARES_OFF
 
     struct drop_record:

@@ -16,6 +16,7 @@ A happening is a tuple that starts with one of these numbers:
     (UNKNOWN_TOKEN, pool, worker, count, line)        answers of kind async that nobody waits for;
                                                       at most one a second of a worker
     (SPAWN_FAILED, pool, errno, text)                 of kind exec; exec_resume() tries again
+    (SPAWN_WORKS, pool)                               the first start after that went well
     (SPARES_OFF, pool, reason)                        of kind exec: none is kept ready any more
 """
 
@@ -32,6 +33,7 @@ WORKER_READY: int
 WORKER_HEALTH: int
 UNKNOWN_TOKEN: int
 SPAWN_FAILED: int
+SPAWN_WORKS: int
 SPARES_OFF: int
 
 def leak_counters() -> dict[str, int]: ...

@@ -27,6 +27,7 @@ WORKER_READY = DROP_WORKER_READY
 WORKER_HEALTH = DROP_WORKER_HEALTH
 UNKNOWN_TOKEN = DROP_UNKNOWN_TOKEN
 SPAWN_FAILED = DROP_SPAWN_FAILED
+SPAWN_WORKS = DROP_SPAWN_WORKS
 SPARES_OFF = DROP_SPARES_OFF
 
 KINDS = {
@@ -375,6 +376,8 @@ cdef tuple as_tuple(drop_record *record):
         return (UNKNOWN_TOKEN, record.a, record.b, record.c, payload)
     if record.kind == DROP_SPAWN_FAILED:
         return (SPAWN_FAILED, record.a, record.b, payload.decode())
+    if record.kind == DROP_SPAWN_WORKS:
+        return (SPAWN_WORKS, record.a)
     if record.kind == DROP_SPARES_OFF:
         return (SPARES_OFF, record.a, payload.decode())
     return (DRAINED,)
