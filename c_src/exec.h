@@ -11,8 +11,8 @@
  * several that end then, switch this off for their pool: from then on each process is started for
  * a message that waits.
  *
- * The process group is killed before its leader is reaped, for only until then is the group's number
- * certain to be its own. */
+ * The process group is killed before its leader is reaped, for only until then is the group's
+ * number certain to be its own. */
 #ifndef DROP_EXEC_H
 #define DROP_EXEC_H
 

@@ -125,8 +125,8 @@ void drop_pool_answer_token(struct drop_reactor *reactor, uint64_t token, enum d
  * ticket. */
 struct drop_outcome drop_pool_offer(struct drop_pool *pool, const struct drop_ticket *ticket,
                                     const char *payload, uint32_t length);
-/* Puts an event into the pool, with the id of what caused it; never waits (see drop_pool_has_room), and what cannot be taken is
- * counted. */
+/* Puts an event into the pool, with the id of what caused it; never waits (see
+ * drop_pool_has_room), and what cannot be taken is counted. */
 void drop_pool_take_event(struct drop_pool *pool, uint64_t id, const char *payload,
                           uint32_t length, bool broadcast);
 /* Whether one more message finds a place; with `owner` untyped for drop_waitlist_serve. */

@@ -1,8 +1,8 @@
 /* A worker as the dataplane sees it: two pipes, the tickets of what it has, and the bytes it may
  * have to give back.
  *
- * What the kinds of functions differ in has a file each: ordered.h (line, frame), tokened.h (async),
- * emitted.c (stream), exec.h (exec).
+ * What the kinds of functions differ in has a file each: ordered.h (line, frame), tokened.h
+ * (async), emitted.c (stream), exec.h (exec).
  *
  * Invariants: tickets are in the order of the bytes in `outgoing`, which begins with the oldest
  * unanswered message; its first `written` bytes are in the pipe or read already. Bytes stay until

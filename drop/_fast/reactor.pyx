@@ -264,9 +264,9 @@ cdef class Reactor:
         self._send(DROP_COMMAND_WORKER_PROBE, worker, PyBytes_GET_SIZE(payload), expect is None,
                    payload + (expect or b""))
 
-    def exec_configure(self, uint64_t pool, object recipe, *, uint32_t at_most, uint32_t spare_least,
-                       uint32_t spare_most):
-        """How the processes of a pool of kind exec are started; again: those that wait are replaced.
+    def exec_configure(self, uint64_t pool, object recipe, *, uint32_t at_most,
+                       uint32_t spare_least, uint32_t spare_most):
+        """How processes of a pool of kind exec are started; again: those that wait are replaced.
 
         recipe: the capsule of a drop._fast.spawn.Recipe. at_most: processes that have a message at
         a time. spare_least, spare_most: how many are kept ready for one; 0 and 0: none.

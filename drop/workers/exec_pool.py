@@ -63,6 +63,7 @@ class ExecPool:
         self._recipes, self._explain = recipes, explain
         self.supervision = ExecSupervision(policy, shared.clock.random)
         self._timer: Timer | None = None
+        self._configured = False
         loop = asyncio.get_running_loop()
         self.started: asyncio.Future[None] = loop.create_future()
         self.drained: asyncio.Future[None] = loop.create_future()
@@ -124,7 +125,7 @@ class ExecPool:
             case Configure():
                 self._configure()
             case Resume():
-                dataplane.exec_resume(self.id)
+                self._resume()
             case ev.Refuse(text):
                 dataplane.pool_refuse(self.id, text)
             case ev.SetTimer(_, seconds):
@@ -158,6 +159,16 @@ class ExecPool:
             spare_least=processes.spare_least,
             spare_most=processes.spare_most,
         )
+
+        self._configured = True
+
+    def _resume(self) -> None:
+        if self._configured:
+            self._shared.dataplane.exec_resume(self.id)
+            return
+        self._configure()
+        if self._configured:  # whether a process starts is seen with the next message
+            asyncio.get_running_loop().call_soon(self._tell, Event.WORKS)
 
     def _set_timer(self, seconds: float) -> None:
         if self._timer:

@@ -50,7 +50,7 @@ def test_defaults_of_a_user(home: Path) -> None:
     assert (got.unix_socket, got.name, got.token) == (f"{state}/drop.sock", "host.example", b"")
     assert got.listen == (Endpoint("127.0.0.1", 8085),)
     limits = got.limits
-    assert (limits.payload_max, limits.connections_max, limits.calls_max) == (1 << 24, 16384, 65536)
+    assert (limits.payload_max, limits.connections_max, limits.calls_max) == (1 << 26, 16384, 65536)
     assert (limits.slow_client_ms, limits.memory_max, got.grace_ms) == (10_000, 1 << 30, 10_000)
     assert (got.logs.file_bytes_max, got.logs.files) == (8 << 20, 5)
     assert (got.config_file, got.warnings) == (None, ())
@@ -166,7 +166,7 @@ FAULTS = [
     ("limits: {payload_max: 12}", "~/drop.yaml:1:23: limits.payload_max: found the number 12; "
      "expected bytes from 1 KiB to 1 GiB, as a number or with KiB, MiB or GiB"),
     ("limits: {memory_max: 16 MiB}", "~/drop.yaml:1:22: limits.memory_max: found 16777216, with a "
-     "payload_max of 16777216; expected at least twice payload_max: a message and its answer"),
+     "payload_max of 67108864; expected at least twice payload_max: a message and its answer"),
     ("limits: 5", "~/drop.yaml:1:9: limits: found the number 5; expected a mapping"),
     ("logs: {files: 0}", "~/drop.yaml:1:15: logs.files: found the number 0; expected a whole "
      "number from 1 to 100"),

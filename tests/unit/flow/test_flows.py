@@ -236,12 +236,12 @@ async def test_what_the_dataplane_refuses_is_not_kept(world: World) -> None:
 
 
 async def test_warnings_are_told_once_for_each_reading_that_changes_them(world: World) -> None:
-    world.write("given.yaml", "given", extra="    memory: 5\n")
+    world.write("given.yaml", "given", extra="    idle: 5\n")
     await world.flows.open()
     assert len(world.reported) == 1
     await world.flows.reload()
     assert len(world.reported) == 1
-    world.write("given.yaml", "given", extra="    memory: 6\n")
+    world.write("given.yaml", "given", extra="    idle: 6\n")
     await world.flows.reload()
     assert len(world.reported) == 2
 

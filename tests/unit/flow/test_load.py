@@ -11,7 +11,7 @@ from drop.errors import ConfigurationError
 from drop.flow.describe import describe
 from drop.flow.load import load_flow, parse_flow
 from drop.flow.spec import Flow, LoadedFlow
-from drop.flow.support import refusals, warnings
+from drop.flow.support import refusals, warnings, workers_run
 
 ORIGINAL = """\
 name: abcnews
@@ -114,20 +114,9 @@ def test_a_command_can_be_a_list() -> None:
 
 
 UNRUN = [
-    ("image: a:1", "image: this version does not run containers; expected no image, to run cmd as "
-     "a plain process"),
-    ("secrets: [A]", "secrets: this version has no store of secrets; expected no secrets; use env, "
-     "or a file that the program reads"),
-    ("user: joe", "user: this version runs every worker as the node's own user; expected no user, "
-     "and a node that runs as that user"),
     ("dead_letter: q", "dead_letter: this version keeps no dead letters; expected no dead_letter; "
      "failed messages are answered with an error and counted"),
     ("delivery: durable", "delivery: this version has no durable delivery; expected at-most-once"),
-    *[
-        (f"kind: {kind}", f"kind: this version does not run the kind {kind}; "
-         "expected line or frame")
-        for kind in ("async", "stream", "exec", "lambda", "mcp")
-    ],
 ]  # fmt: skip
 
 
@@ -137,18 +126,9 @@ def test_what_this_version_does_not_run_is_refused_at_its_line(text: str, expect
     assert re.sub(r"^f.yaml:5:\d+: func\[0\]\.", "", str(error)) == expected
 
 
-def test_a_kind_that_comes_from_the_name_is_refused_at_the_name() -> None:
-    (error,) = refusals(load("name: n\nfunc:\n  - {name: a_async, cmd: cat}\n"))
-    assert str(error) == (
-        "f.yaml:3:12: func[0].name: the name 'a_async' means kind async, which this version does "
-        "not run; expected kind: line or frame, or another name"
-    )
-
-
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("memory: 100", "memory: this version does not enforce the limit: the worker may use more"),
         ("idle: 100", "idle: this version does not scale: idle workers stay"),
         ("num: {min: 0, max: 4}", "num: this version does not scale: 1 worker will run"),
         ("num: {min: 3, max: 4}", "num: this version does not scale: 3 workers will run"),
@@ -170,8 +150,11 @@ def test_priority_gets_a_warning() -> None:
 
 def test_every_key_is_run_or_refused_or_warned_of() -> None:
     """A new key of the models must be decided about here and in docs/flow.md."""
-    run = "name cmd kind num inflight queue overflow timeout retries newline restart cwd env sub"
-    told = "image secrets user dead_letter delivery memory idle"
+    run = (
+        "name cmd kind num inflight queue overflow timeout retries newline restart cwd env sub "
+        "package image spare ready start health env_file secrets user memory contain limits"
+    )
+    told = "dead_letter delivery idle"
     model = Flow.model_fields["func"].annotation.__args__[0]  # type: ignore[union-attr]
     assert set(model.model_fields) == set(f"{run} {told}".split())
 
@@ -191,4 +174,49 @@ def test_describe_tells_what_would_run() -> None:
     assert data["pools"][1]["subscriptions"] == [
         {"name": "validator", "filter": "tag:matched,2007", "type": "one"}
     ]
-    assert (len(data["warnings"]), len(data["refused"])) == (1, 1)
+    assert (data["warnings"], data["refused"]) == ([], [])
+
+
+WRONG = [
+    ("spare: 2", "spare: spare is for the kinds exec, and this one is line; expected no such key"),
+    ("ready: R\nkind: exec", "ready: ready is for the kinds line, frame, async, stream, and this one "
+     "is exec; expected no such key"),
+    ("start: 5", "start: start is the time until a worker says `ready`, which is not given; "
+     "expected ready as well"),
+    ('ready: "a\\nb"', "ready: found the text 'a\\nb'; expected at most 256 bytes without a "
+     "newline"),
+    ("health: {expect: x}", "health.message: the key 'message' is missing; expected text of one "
+     "line"),
+    ("health: {message: x, every: 5}", "health.every: found the number 5; expected milliseconds, a "
+     "whole number from 100 to 86400000"),
+    ("contain: 5", "contain: found the number 5; expected a mapping, or off"),
+    ("contain: {write: [/x]}", "contain.write: write names exceptions of `filesystem: read-only`, "
+     "which is not given; expected filesystem: read-only as well"),
+    ("contain: {network: some}", "contain.network: found the text 'some'; expected host or none"),
+    ("limits: {open_files: 3}", "limits.open_files: found the number 3; expected a whole number "
+     "from 16 to 1048576"),
+    ("package: a b", "package: found the text 'a b'; expected NAME or NAME:VERSION of an "
+     "installed package"),
+    ("env_file: [5]", "env_file[0]: found the number 5; expected a path"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "expected"), WRONG)
+def test_a_wrong_value_is_told_at_its_place(text: str, expected: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        function(text)
+    said = [
+        re.sub(r"^f.yaml:\d+:\d+: func\[0\]\.", "", line) for line in str(caught.value).splitlines()
+    ]
+    assert expected in said
+
+
+def test_containment_can_be_switched_off_as_a_whole() -> None:
+    contain = function("contain: off").spec.func[0].contain
+    assert (contain.cgroup, contain.no_new_privileges, contain.tmp) == (False, False, "shared")
+
+
+def test_how_many_processes_of_kind_exec_run() -> None:
+    assert workers_run(function("kind: exec").spec.func[0]) == 8
+    assert workers_run(function("kind: exec\nnum: 1").spec.func[0]) == 1
+    assert workers_run(function("kind: exec\nnum: {min: 0, max: 5}").spec.func[0]) == 5

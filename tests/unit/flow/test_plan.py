@@ -108,7 +108,7 @@ def test_names_are_unique_among_flows() -> None:
 
 
 def test_every_conflict_is_reported() -> None:
-    first = flow("- {name: a, cmd: x, kind: exec}\n- {name: b, cmd: x, sub: [{name: zz}]}")
+    first = flow("- {name: a, cmd: x, delivery: durable}\n- {name: b, cmd: x, sub: [{name: zz}]}")
     assert len(faults(first, flow("- {name: a, cmd: x}", "m")).splitlines()) == 3
 
 
