@@ -1,9 +1,9 @@
 /* How many processes of an exec function are kept ready for a message. Pure.
  *
  * A message that finds none ready doubles the number, and every RELAX of time without such a
- * message takes one away: under load it is soon as large as it helps, and an idle function keeps the least.
- * Doubling and a slow decay is what TCP's slow start and jemalloc's dirty-page decay do with the
- * same question: the cost of a miss is paid by a caller, that of a surplus is memory. */
+ * message takes one away: under load it is soon as large as it helps, and an idle function keeps
+ * the least. Doubling and a slow decay is what TCP's slow start and jemalloc's dirty-page decay do
+ * with the same question: the cost of a miss is paid by a caller, that of a surplus is memory. */
 #ifndef DROP_SPARES_H
 #define DROP_SPARES_H
 

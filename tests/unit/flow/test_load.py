@@ -179,8 +179,8 @@ def test_describe_tells_what_would_run() -> None:
 
 WRONG = [
     ("spare: 2", "spare: spare is for the kinds exec, and this one is line; expected no such key"),
-    ("ready: R\nkind: exec", "ready: ready is for the kinds line, frame, async, stream, and this one "
-     "is exec; expected no such key"),
+    ("ready: R\nkind: exec", "ready: ready is for the kinds line, frame, async, stream, and this "
+     "one is exec; expected no such key"),
     ("start: 5", "start: start is the time until a worker says `ready`, which is not given; "
      "expected ready as well"),
     ('ready: "a\\nb"', "ready: found the text 'a\\nb'; expected at most 256 bytes without a "
