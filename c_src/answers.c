@@ -45,6 +45,19 @@ static size_t parse(struct drop_worker *worker, char *bytes, size_t length, enum
     return used + parsers[worker->pool->options.kind](worker, bytes + used, length - used, end);
 }
 
+/* Of what is in the inbox, which a caller may take over with a large answer that ends it. */
+static void parse_inbox(struct drop_worker *worker, enum drop_pass *end)
+{
+    struct drop_reactor *reactor = worker->reactor;
+    struct drop_buffer *inbox = &worker->inbox;
+    size_t length = drop_buffer_length(inbox);
+    reactor->lender = length > DROP_LARGE ? inbox : NULL;
+    size_t used = parse(worker, drop_buffer_data(inbox), length, end);
+    reactor->lender = NULL;
+    if (!worker->gone && inbox->bytes)
+        drop_buffer_consume(inbox, &reactor->memory, used);
+}
+
 static void watch_output(struct drop_worker *worker, bool reading)
 {
     if (reading == worker->reading || worker->gone)
@@ -92,13 +105,10 @@ void drop_worker_resume(struct drop_reactor *reactor, struct drop_waiter *waiter
         return;
     }
     worker->early = false;
-    if (drop_buffer_length(&worker->inbox)) {
-        size_t used = parse(worker, drop_buffer_data(&worker->inbox),
-                            drop_buffer_length(&worker->inbox), &end);
-        if (worker->gone)
-            return;
-        drop_buffer_consume(&worker->inbox, &reactor->memory, used);
-    }
+    if (drop_buffer_length(&worker->inbox))
+        parse_inbox(worker, &end);
+    if (worker->gone)
+        return;
     worker->head_since_ns = reactor->now_ns; /* it may have been kept from writing until now */
     judge(worker, end);
     if (worker->ending)
@@ -139,15 +149,12 @@ static ssize_t read_once(struct drop_worker *worker)
     if (count <= 0)
         return count;
     enum drop_pass end;
-    size_t total = carried + (size_t)count;
-    size_t used;
     if (in_place) {
         drop_buffer_commit(&worker->inbox, (size_t)count);
-        used = parse(worker, drop_buffer_data(&worker->inbox), total, &end);
-        if (!worker->gone)
-            drop_buffer_consume(&worker->inbox, &reactor->memory, used);
+        parse_inbox(worker, &end);
     } else {
-        used = parse(worker, reactor->scratch, total, &end);
+        size_t total = carried + (size_t)count;
+        size_t used = parse(worker, reactor->scratch, total, &end);
         if (!worker->gone && (used < total || carried))
             keep_rest(worker, reactor->scratch + used, total - used);
     }
@@ -164,9 +171,7 @@ static void emit_rest(struct drop_worker *worker)
         || drop_waiter_waits(&worker->waiter)
         || drop_buffer_append(&worker->inbox, memory, "\n", 1))
         return;
-    size_t used = parse(worker, drop_buffer_data(&worker->inbox),
-                        drop_buffer_length(&worker->inbox), &end);
-    drop_buffer_consume(&worker->inbox, memory, used);
+    parse_inbox(worker, &end);
     if (end == DROP_PASS_STOPPED)
         watch_output(worker, false); /* or its end would be told all along */
 }
@@ -267,13 +272,13 @@ void drop_worker_expire(struct drop_timer *timer, uint64_t now_ns)
     }
     if (!drop_worker_inflight(worker))
         return;
+    /* It has answered and there is no room for the answer: that time is not the function's. */
+    if (drop_waiter_waits(&worker->waiter))
+        worker->head_since_ns = now_ns;
     if (worker->execution) {
         drop_exec_expire(worker, now_ns);
         return;
     }
-    /* It has answered and there is no room for the answer: that time is not the function's. */
-    if (drop_waiter_waits(&worker->waiter))
-        worker->head_since_ns = now_ns;
     if (timeout_ns && worker->head_since_ns + timeout_ns <= now_ns) {
         drop_worker_gone(worker, "timeout", DROP_TIMEOUT,
                          "the function's timeout passed; its worker was killed");

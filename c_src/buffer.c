@@ -18,7 +18,15 @@ char *drop_buffer_make_room(struct drop_buffer *buffer, struct drop_memory *memo
     size_t roomy = wanted * 4 <= ROOMY ? wanted * 4 : wanted + wanted / 2;
     if (roomy < SMALLEST)
         roomy = SMALLEST;
-    size_t capacity;
+    size_t capacity = buffer->capacity;
+    if (capacity > DROP_MEMORY_CLASS_MAX) {
+        char *grown = drop_memory_resize(memory, buffer->bytes, buffer->start + roomy, &capacity);
+        if (!grown)
+            return NULL;
+        buffer->bytes = grown;
+        buffer->capacity = capacity;
+        return grown + buffer->end;
+    }
     char *bytes = drop_memory_take(memory, roomy, &capacity);
     if (!bytes)
         return NULL;

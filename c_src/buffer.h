@@ -6,6 +6,7 @@
 #ifndef DROP_BUFFER_H
 #define DROP_BUFFER_H
 
+#include <stdbool.h>
 #include <string.h>
 
 #include "memory.h"
@@ -58,6 +59,24 @@ static inline void drop_buffer_consume(struct drop_buffer *buffer, struct drop_m
     buffer->start += size;
     if (buffer->start == buffer->end)
         drop_buffer_release(buffer, memory);
+}
+
+/* Takes over the block of `lender` instead of a copy of `length` bytes in it, when those are the
+ * end of what it holds (but for a newline), with `before` bytes in front of them and `behind` after
+ * them for whoever frames them anew. False: nothing has changed. */
+static inline bool drop_buffer_adopt(struct drop_buffer *buffer, struct drop_buffer *lender,
+                                     const char *bytes, size_t length, size_t before,
+                                     size_t behind)
+{
+    size_t start = lender ? (size_t)(bytes - lender->bytes) : 0;
+    size_t end = start + length;
+    if (!lender || buffer->bytes || start < before || end + behind > lender->capacity
+        || (end != lender->end && (end + 1 != lender->end || lender->bytes[end] != '\n')))
+        return false;
+    *buffer =
+        (struct drop_buffer){lender->bytes, lender->capacity, start - before, end + behind};
+    *lender = (struct drop_buffer){0};
+    return true;
 }
 
 /* 0, or -1 when the memory budget says no. */

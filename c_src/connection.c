@@ -46,7 +46,7 @@ void drop_connection_update(struct drop_connection *connection)
 static void check_finished(struct drop_connection *connection)
 {
     if (connection->state == DROP_CONNECTION_CLOSING && may_parse(connection)
-        && !connection->outstanding && !drop_buffer_length(&connection->output))
+        && !connection->outstanding && !drop_connection_waiting(connection))
         drop_connection_close(connection);
 }
 
@@ -93,6 +93,20 @@ static bool admit_header(struct drop_connection *connection, const char *bytes,
     return true;
 }
 
+/* Handles one frame of `total` bytes at `bytes`. Whoever keeps a large message may take the inbox
+ * with it over, and then the inbox is empty. */
+static bool handle(struct drop_connection *connection, const struct drop_frame *frame, size_t total,
+                   const char *bytes)
+{
+    struct drop_buffer *inbox = &connection->inbox;
+    bool lent = total > DROP_LARGE && inbox->bytes && bytes == drop_buffer_data(inbox)
+                && total == drop_buffer_length(inbox);
+    connection->reactor->lender = lent ? inbox : NULL;
+    bool done = drop_request_handle(connection, frame);
+    connection->reactor->lender = NULL;
+    return done;
+}
+
 /* Handles every whole frame; returns the bytes used. *needed: what makes the next frame whole, 0
  * if unknown. */
 static size_t parse(struct drop_connection *connection, const char *bytes, size_t length,
@@ -104,7 +118,7 @@ static size_t parse(struct drop_connection *connection, const char *bytes, size_
         if (connection->skip)
             at += skip(connection, length - at);
         /* One read can ask for more than the limit of all output: what is there goes first. */
-        if (drop_buffer_length(&connection->output) > DROP_OUTPUT_HIGH)
+        if (drop_connection_waiting(connection) > DROP_OUTPUT_HIGH)
             connection->stops |= DROP_STOP_OUTPUT;
         if (length - at < DROP_FRAME_HEADER || !may_parse(connection))
             return at;
@@ -117,7 +131,7 @@ static size_t parse(struct drop_connection *connection, const char *bytes, size_
             return at;
         }
         frame.body = bytes + at + DROP_FRAME_HEADER;
-        if (!drop_request_handle(connection, &frame))
+        if (!handle(connection, &frame, total, bytes + at))
             return at;
         at += total;
     }
@@ -131,8 +145,10 @@ static void keep_rest(struct drop_connection *connection, const char *rest, size
 {
     struct drop_memory *memory = &connection->reactor->memory;
     size_t size = length;
+    /* One byte more: a line-framed kind puts a newline behind the message where it is. */
     if (needed > DROP_SCRATCH_SIZE)
-        size = 4 * length < needed ? 4 * length : needed;
+        size = 4 * length < needed ? 4 * length : needed + 1;
+    connection->needed = needed;
     struct drop_buffer kept = {0};
     if (connection->state > DROP_CONNECTION_CLOSING || !length) {
         drop_buffer_release(&connection->inbox, memory);
@@ -166,7 +182,7 @@ static void parse_inbox(struct drop_connection *connection)
     size_t used = parse(connection, drop_buffer_data(inbox), drop_buffer_length(inbox), &needed);
     if (connection->state > DROP_CONNECTION_CLOSING)
         drop_buffer_release(inbox, &connection->reactor->memory);
-    else
+    else if (inbox->bytes)
         drop_buffer_consume(inbox, &connection->reactor->memory, used);
     if (needed > DROP_SCRATCH_SIZE && inbox->bytes && inbox->end == inbox->capacity
         && inbox->capacity - inbox->start < needed)
@@ -186,6 +202,8 @@ static ssize_t receive(struct drop_connection *connection)
             return -1;
         }
         room = inbox->capacity - inbox->end;
+        if (connection->needed > carried && connection->needed - carried < room)
+            room = connection->needed - carried; /* so that it ends what is in the inbox */
         ssize_t count = recv(connection->source.fd, inbox->bytes + inbox->end, room, 0);
         if (count > 0) {
             drop_buffer_commit(inbox, (size_t)count);
@@ -381,7 +399,7 @@ void drop_connection_destroy(struct drop_connection *connection)
         while (connection->subscriptions)
             drop_subscription_destroy(connection->subscriptions);
         drop_buffer_release(&connection->inbox, memory);
-        drop_buffer_release(&connection->output, memory);
+        drop_output_release(connection);
         drop_waitlist_serve(connection->reactor, &connection->waitlist, NULL, NULL);
         connection->cleaned = true;
     }

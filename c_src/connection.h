@@ -30,6 +30,13 @@ enum drop_connection_state {
 #define DROP_STOP_CALLS 0x02u  /* calls_max are outstanding */
 #define DROP_STOP_END 0x04u    /* its stream has ended, or GOAWAY was written */
 
+/* Large answers in the blocks that they were received in, and what was queued before each. */
+struct drop_segments {
+    struct drop_segment *first;
+    struct drop_segment **last; /* NULL while there is none */
+    size_t bytes;
+};
+
 struct drop_connection {
     struct drop_source source;
     struct drop_waiter waiter; /* for room in a pool; counts as a stop too */
@@ -43,7 +50,9 @@ struct drop_connection {
     struct drop_pool *recent_pool; /* of its last message: the next is mostly for the same */
     uint64_t recent_epoch;         /* reactor->pool_epoch at that time */
     struct drop_buffer inbox;
+    struct drop_segments segments; /* leave before what is in `output` */
     struct drop_buffer output;
+    size_t needed; /* what makes the large frame in the inbox whole; 0: there is none */
     uint64_t skip; /* bytes of a refused body still to come */
     uint64_t progress_ns; /* when output last left, or began to wait */
     struct drop_timer timer;
@@ -74,6 +83,11 @@ void drop_connection_event(struct drop_connection *connection,
                            struct drop_subscription *subscription, const char *payload,
                            size_t length);
 bool drop_connection_has_room(const void *owner);
+/* Bytes that have not left yet. */
+static inline size_t drop_connection_waiting(const struct drop_connection *connection)
+{
+    return connection->segments.bytes + drop_buffer_length(&connection->output);
+}
 /* Ends a ticket's claim on the connection. */
 void drop_connection_release(struct drop_connection *connection);
 /* Sends what was queued in this turn. */

@@ -79,7 +79,8 @@ static bool enqueue(struct drop_pool *pool, const struct drop_ticket *ticket, co
                     uint32_t length)
 {
     struct drop_message *message =
-        drop_message_create(&pool->reactor->memory, ticket, payload, length);
+        drop_message_create(&pool->reactor->memory, ticket, payload, length,
+                            pool->reactor->lender);
     if (!message)
         return false;
     drop_queue_push(&pool->mailbox, message);
@@ -226,7 +227,8 @@ static void take_broadcast(struct drop_pool *pool, struct drop_ticket *ticket, c
         }
         struct drop_message *message = NULL;
         if (drop_pool_slows_sources(pool) || drop_worker_has_own_room(worker))
-            message = drop_message_create(&pool->reactor->memory, ticket, payload, length);
+            message =
+                drop_message_create(&pool->reactor->memory, ticket, payload, length, NULL);
         if (!message) {
             drop_event(pool, DROP_OVERLOADED);
             continue;
@@ -302,8 +304,7 @@ void drop_pool_refill(struct drop_pool *pool)
         struct drop_message *message = drop_queue_pop(&pool->mailbox);
         if (ended_while_waiting(pool, message))
             continue;
-        if (drop_worker_give(least_loaded(pool), &message->ticket, message->payload,
-                             message->length)) {
+        if (drop_worker_give_message(least_loaded(pool), message)) {
             drop_queue_push_front(&pool->mailbox, message);
             try_again_later(pool);
             break;

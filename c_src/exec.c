@@ -12,12 +12,14 @@
 
 #include "answers.h"
 #include "execution.h"
+#include "output.h"
 #include "pass.h"
 
 #define TEXT_MAX (DROP_LOGSINK_TAIL_MAX + 256u)
 #define DEADLINE_GRAIN_NS (5 * DROP_NS_PER_MS)
 
 static void finish(struct drop_worker *worker);
+static void answer(struct drop_worker *worker);
 
 static struct drop_ticket *ticket_of(const struct drop_worker *worker)
 {
@@ -34,7 +36,7 @@ bool drop_exec_is_free(const struct drop_worker *worker)
 int drop_exec_give(struct drop_worker *worker, const struct drop_ticket *ticket,
                    const char *payload, uint32_t length)
 {
-    if (drop_buffer_append(&worker->outgoing, &worker->reactor->memory, payload, length))
+    if (length && !drop_worker_frame(worker, payload, length, length, 0, 0))
         return -1;
     struct drop_ticket *mine = &worker->tickets[worker->tail & worker->ticket_mask];
     *mine = *ticket;
@@ -57,19 +59,27 @@ void drop_exec_written(struct drop_worker *worker)
     }
 }
 
-static void stop_reading(struct drop_worker *worker)
+static void pause_reading(struct drop_worker *worker)
 {
     if (worker->reading)
         drop_reactor_unwatch(worker->reactor, &worker->output);
     worker->reading = false;
 }
 
+static void stop_reading(struct drop_worker *worker)
+{
+    worker->execution->ended = true;
+    pause_reading(worker);
+}
+
 /* Kills it; what it does until it is dead is of no interest. */
 static void kill_it(struct drop_worker *worker)
 {
     drop_execution_ends(worker);
+    drop_waiter_leave(&worker->waiter);
     stop_reading(worker);
-    kill(-worker->pid, SIGKILL);
+    if (!worker->execution->reaped)
+        kill(-worker->pid, SIGKILL);
 }
 
 /* Ends its ticket in failure and kills it. */
@@ -83,36 +93,70 @@ static void fail(struct drop_worker *worker, enum drop_status status, const char
     drop_buffer_release(&worker->inbox, &worker->reactor->memory);
 }
 
-/* Reads once. False: there is nothing more now, or nobody wants it any more. */
-static bool read_some(struct drop_worker *worker)
+/* Whether what it writes goes to its caller as it comes. Subscribers get whole answers, and what has
+ * left cannot be tried again. */
+static bool in_parts(const struct drop_worker *worker)
+{
+    const struct drop_ticket *ticket = ticket_of(worker);
+    return (ticket->flags & DROP_TICKET_PARTS) && ticket->connection
+           && !worker->pool->subscription_count && !worker->pool->options.retries;
+}
+
+/* A slow caller stops the reading, and so the process. */
+static void send_part(struct drop_worker *worker, size_t length)
+{
+    struct drop_connection *caller = ticket_of(worker)->connection;
+    drop_output_frame(caller, DROP_ANSWER, DROP_FLAG_MORE, DROP_OK, ticket_of(worker)->id,
+                      worker->reactor->scratch, length);
+    worker->pool->counters.bytes_out += length;
+    if (drop_connection_has_room(caller))
+        return;
+    pause_reading(worker);
+    drop_waiter_join(&worker->waiter, &caller->waitlist);
+}
+
+static void keep(struct drop_worker *worker, size_t length)
 {
     struct drop_reactor *reactor = worker->reactor;
-    ssize_t count = read(worker->output.fd, reactor->scratch, DROP_SCRATCH_SIZE);
+    if (drop_buffer_length(&worker->inbox) + length > reactor->options.payload_max)
+        fail(worker, DROP_TOO_LARGE, "the function's answer is larger than the node's payload_max");
+    else if (drop_buffer_append(&worker->inbox, &reactor->memory, reactor->scratch, length))
+        fail(worker, DROP_OVERLOADED, "the node's memory for messages is used up");
+}
+
+/* Reads once. False: there is nothing more now. */
+static bool read_some(struct drop_worker *worker)
+{
+    ssize_t count = read(worker->output.fd, worker->reactor->scratch, DROP_SCRATCH_SIZE);
     if (count < 0)
         return errno == EINTR;
     if (count == 0) {
         stop_reading(worker);
-        return false;
-    }
-    if (worker->execution->state == DROP_EXECUTION_READY) {
+    } else if (worker->execution->state == DROP_EXECUTION_READY) {
         drop_execution_not_spare(worker, "wrote to stdout before it was given a message");
         kill_it(worker);
-        return false;
+    } else if (in_parts(worker)) {
+        send_part(worker, (size_t)count);
+    } else {
+        keep(worker, (size_t)count);
     }
-    if (drop_buffer_length(&worker->inbox) + (size_t)count > reactor->options.payload_max) {
-        fail(worker, DROP_TOO_LARGE, "the function's answer is larger than the node's payload_max");
-        return false;
-    }
-    if (drop_buffer_append(&worker->inbox, &reactor->memory, reactor->scratch, (size_t)count)) {
-        fail(worker, DROP_OVERLOADED, "the node's memory for messages is used up");
-        return false;
-    }
-    return (size_t)count == DROP_SCRATCH_SIZE;
+    return count > 0;
 }
 
 void drop_exec_readable(struct drop_worker *worker)
 {
     read_some(worker);
+}
+
+/* It is dead: the rest of what it wrote, as far as there is room, and then what it came to. */
+static void read_rest(struct drop_worker *worker)
+{
+    while (worker->reading && read_some(worker))
+        ;
+    if (drop_waiter_waits(&worker->waiter))
+        return;
+    stop_reading(worker);
+    finish(worker);
 }
 
 static void on_exited(struct drop_reactor *reactor, struct drop_source *source, uint32_t events)
@@ -121,12 +165,9 @@ static void on_exited(struct drop_reactor *reactor, struct drop_source *source, 
     struct drop_worker *worker = execution->worker;
     (void)events;
     reactor->now_ns = drop_clock_ns();
-    /* What its children still write is not its answer: only what is in the pipe now. */
-    while (worker->reading && read_some(worker))
-        ;
-    stop_reading(worker);
-    drop_execution_reap(worker);
-    finish(worker);
+    drop_execution_reap(worker); /* its children too: what they would write is not its answer */
+    if (!drop_waiter_waits(&worker->waiter))
+        read_rest(worker);
 }
 
 /* It is dead and everything that it wrote is here; its answer may have to wait for room. */
@@ -143,24 +184,48 @@ static void finish(struct drop_worker *worker)
         drop_execution_ask_tail(worker);
         return;
     }
-    drop_exec_go_on(worker);
+    answer(worker);
+}
+
+/* Reading again after there was no room. */
+static void read_on(struct drop_worker *worker)
+{
+    if (drop_reactor_watch(worker->reactor, &worker->output, EPOLLIN)) {
+        fail(worker, DROP_OVERLOADED, "the kernel has no memory to watch its stdout");
+        return;
+    }
+    worker->reading = true;
+    if (worker->execution->reaped)
+        read_rest(worker);
 }
 
 void drop_exec_go_on(struct drop_worker *worker)
+{
+    if (worker->execution->state != DROP_EXECUTION_RUNNING)
+        return;
+    if (!worker->execution->ended)
+        read_on(worker);
+    else if (worker->execution->reaped)
+        answer(worker);
+}
+
+/* Its end was good: what it wrote is the answer, or the last part of it. */
+static void answer(struct drop_worker *worker)
 {
     struct drop_pool *pool = worker->pool;
     struct drop_buffer *inbox = &worker->inbox;
     struct drop_tally tally = {0};
     size_t length = drop_buffer_length(inbox);
-    struct drop_answer answer = {length ? drop_buffer_data(inbox) : "", (uint32_t)length, length};
-    if (worker->execution->state != DROP_EXECUTION_RUNNING || !worker->execution->reaped
-        || !drop_pass_admit(pool, worker, &answer))
+    struct drop_answer whole = {length ? drop_buffer_data(inbox) : "", (uint32_t)length, length};
+    if (!drop_pass_admit(pool, worker, &whole))
         return;
     struct drop_ticket ticket = *ticket_of(worker);
     worker->head++;
     pool->exec->ended_early = 0;
     drop_execution_ends(worker);
-    drop_pass_deliver(pool, ticket, &answer);
+    worker->reactor->lender = length > DROP_LARGE ? inbox : NULL;
+    drop_pass_deliver(pool, ticket, &whole);
+    worker->reactor->lender = NULL;
     drop_tally_latency(pool, &tally, ticket.accepted_ns);
     tally.answers = 1;
     tally.bytes = length;

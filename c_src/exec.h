@@ -73,7 +73,7 @@ int drop_exec_give(struct drop_worker *worker, const struct drop_ticket *ticket,
                    const char *payload, uint32_t length);
 void drop_exec_written(struct drop_worker *worker);
 void drop_exec_readable(struct drop_worker *worker);
-/* There is room for its answer now. */
+/* There is room for its answer, or for the next part of it. */
 void drop_exec_go_on(struct drop_worker *worker);
 void drop_exec_expire(struct drop_worker *worker, uint64_t now_ns);
 /* The end of its stderr, for the error that its caller gets. */

@@ -19,6 +19,7 @@ struct drop_execution {
     uint64_t oom_kills; /* of its slot, before it */
     uint32_t slot;
     struct drop_exit exit;
+    bool ended;  /* its stdout has, or nobody reads it any more */
     bool reaped;
     bool out_of_memory;
 };

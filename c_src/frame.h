@@ -34,6 +34,8 @@ enum drop_frame_type {
 
 #define DROP_FLAG_WAIT 0x01u /* SUBSCRIBE: slow the pool down rather than lose an event */
 #define DROP_FLAG_GAP 0x01u  /* EVENT: the body counts what was lost */
+#define DROP_FLAG_PARTS 0x01u /* CALL: the answer may come in parts */
+#define DROP_FLAG_MORE 0x01u  /* ANSWER: a part, and not the last one */
 
 struct drop_frame {
     uint32_t body_length;

@@ -24,11 +24,13 @@
 /* bytes read by one read(2) and parsed in place; also what one connection gets of a turn. Bigger
  * messages are read into a buffer of their own size. */
 #define DROP_SCRATCH_SIZE (256u << 10)
+/* a message or answer larger than this keeps the block that it was received in, all the way */
+#define DROP_LARGE DROP_SCRATCH_SIZE
 /* output that a client has not read: from here on the node stops reading from it ... */
 #define DROP_OUTPUT_HIGH (1u << 20)
 /* ... until this much is left ... */
 #define DROP_OUTPUT_LOW (256u << 10)
-/* ... and at this much it is cut: one largest answer fits four times */
+/* ... and at this much it is cut; the answer that comes on top may be as large as it likes */
 #define DROP_OUTPUT_MAX (64u << 20)
 /* subscriptions of one connection */
 #define DROP_SUBSCRIPTIONS_MAX 1024u

@@ -59,6 +59,22 @@ void *drop_memory_take(struct drop_memory *memory, size_t size, size_t *capacity
     return block;
 }
 
+void *drop_memory_resize(struct drop_memory *memory, void *block, size_t size, size_t *capacity)
+{
+    size_t real = (size + LARGE_ROUND - 1) & ~(size_t)(LARGE_ROUND - 1);
+    void *moved = NULL;
+    assert(*capacity > DROP_MEMORY_CLASS_MAX && size > DROP_MEMORY_CLASS_MAX);
+    if (memory->in_use - *capacity + real <= memory->limit)
+        moved = realloc(block, real);
+    if (!moved) {
+        memory->refusals++;
+        return NULL;
+    }
+    memory->in_use += real - *capacity;
+    *capacity = real;
+    return moved;
+}
+
 void drop_memory_give(struct drop_memory *memory, void *block, size_t capacity)
 {
     if (!block)

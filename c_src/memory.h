@@ -13,6 +13,7 @@
 
 /* 128 B << 0..13 = 1 MiB; larger blocks go to malloc, rounded to 4 KiB */
 #define DROP_MEMORY_CLASSES 14
+#define DROP_MEMORY_CLASS_MAX (1u << 20)
 
 struct drop_memory {
     void *free_blocks[DROP_MEMORY_CLASSES];
@@ -29,6 +30,9 @@ void drop_memory_close(struct drop_memory *memory);
 /* A block of at least `size` bytes; *capacity is set to its real size. NULL: over the budget, or
  * no memory. */
 void *drop_memory_take(struct drop_memory *memory, size_t size, size_t *capacity);
+/* A block larger than any class with its content, `size` bytes now, moved by the kernel's page
+ * tables where it can be. NULL: as for take, and the block stays as it was. */
+void *drop_memory_resize(struct drop_memory *memory, void *block, size_t size, size_t *capacity);
 /* Whether new work may come in: the last quarter of the budget is for the answers to what was
  * accepted. */
 static inline bool drop_memory_allows_work(struct drop_memory *memory)

@@ -1,27 +1,47 @@
 /* Nodes and the list of a mailbox; see message.h. */
 #include "message.h"
 
+#include <stddef.h>
 #include <string.h>
+
+#include "limits.h"
 
 struct drop_message *drop_message_create(struct drop_memory *memory,
                                          const struct drop_ticket *ticket, const char *payload,
-                                         uint32_t length)
+                                         uint32_t length, struct drop_buffer *lender)
 {
     size_t capacity;
-    struct drop_message *message = drop_memory_take(memory, sizeof *message + length, &capacity);
-    if (!message)
+    size_t size = offsetof(struct drop_message, content) + length;
+    struct drop_buffer held = {0};
+    struct drop_buffer lent = lender ? *lender : held;
+    bool large = length > DROP_LARGE && drop_buffer_adopt(&held, lender, payload, length, 0, 0);
+    if (large || size < sizeof(struct drop_message))
+        size = sizeof(struct drop_message);
+    struct drop_message *message = drop_memory_take(memory, size, &capacity);
+    if (!message) {
+        if (large)
+            *lender = lent;
         return NULL;
+    }
     message->next = NULL;
     message->ticket = *ticket;
     message->capacity = capacity;
     message->length = length;
-    if (length)
+    message->large = large;
+    message->payload = message->content;
+    if (large) {
+        message->held = held;
+        message->payload = drop_buffer_data(&message->held);
+    } else if (length) {
         memcpy(message->payload, payload, length);
+    }
     return message;
 }
 
 void drop_message_destroy(struct drop_memory *memory, struct drop_message *message)
 {
+    if (message->large)
+        drop_buffer_release(&message->held, memory);
     drop_memory_give(memory, message, message->capacity);
 }
 

@@ -10,12 +10,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "buffer.h"
 #include "memory.h"
 
 struct drop_connection;
 
 #define DROP_TICKET_BROADCAST 0x01u /* one copy for this worker only: never requeued */
 #define DROP_TICKET_LATE 0x02u      /* its caller was told timeout or cancelled already */
+#define DROP_TICKET_PARTS 0x08u     /* its caller takes the answer in parts, as they come */
 #define DROP_TICKET_PROBE 0x04u     /* asks whether the worker is well: of no interest but to us */
 
 struct drop_ticket {
@@ -32,8 +34,13 @@ struct drop_message {
     struct drop_message *next;
     struct drop_ticket ticket;
     size_t capacity; /* of this block */
+    char *payload;   /* in `content`, or in the block that `held` has taken over */
     uint32_t length;
-    char payload[];
+    bool large; /* `held` is what counts */
+    union {
+        struct drop_buffer held;
+        char content[sizeof(struct drop_buffer)]; /* and on behind it */
+    };
 };
 
 /* First in, first out; one block per message. */
@@ -50,10 +57,11 @@ static inline void drop_queue_init(struct drop_queue *queue)
     queue->count = 0;
 }
 
-/* A copy of the payload in a new node; NULL when the memory budget says no. */
+/* A copy of the payload in a new node; NULL when the memory budget says no. Of a large one that is
+ * in the block of `lender` (else NULL), the block is taken over. */
 struct drop_message *drop_message_create(struct drop_memory *memory,
                                          const struct drop_ticket *ticket, const char *payload,
-                                         uint32_t length);
+                                         uint32_t length, struct drop_buffer *lender);
 void drop_message_destroy(struct drop_memory *memory, struct drop_message *message);
 
 void drop_queue_push(struct drop_queue *queue, struct drop_message *message);

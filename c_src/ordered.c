@@ -30,23 +30,16 @@ static inline size_t append_framed(struct drop_worker *worker, const char *paylo
     const struct drop_pool_options *options = &worker->pool->options;
     bool line = options->kind == DROP_KIND_LINE;
     size_t body = line && options->ncm ? drop_ncm_encoded_length(payload, length) : length;
-    size_t framed = body + (line ? 1 : DROP_LENGTH_PREFIX);
-    char *place =
-        drop_buffer_reserve(&worker->outgoing, &worker->reactor->memory, framed);
+    size_t before = line ? 0 : DROP_LENGTH_PREFIX;
+    size_t behind = line;
+    char *place = drop_worker_frame(worker, payload, length, body, before, behind);
     if (!place)
         return 0;
-    if (!line) {
-        drop_length_put(place, length);
-        memcpy(place + DROP_LENGTH_PREFIX, payload, length);
-    } else {
-        if (body == length)
-            memcpy(place, payload, length);
-        else
-            drop_ncm_encode(place, payload, length);
+    if (line)
         place[body] = '\n';
-    }
-    drop_buffer_commit(&worker->outgoing, framed);
-    return framed;
+    else
+        drop_length_put(place, length);
+    return before + body + behind;
 }
 
 int drop_ordered_give(struct drop_worker *worker, const struct drop_ticket *ticket,
@@ -145,6 +138,7 @@ void drop_ordered_settle(struct drop_worker *worker, enum drop_status status, co
     struct drop_pool *pool = worker->pool;
     char *bytes = worker->outgoing.bytes ? drop_buffer_data(&worker->outgoing) : NULL;
     size_t offset = drop_buffer_length(&worker->outgoing);
+    /* A large message is alone in it, and its block may be taken back for it. */
     while (worker->tail != worker->head) {
         struct drop_ticket *ticket = &worker->tickets[--worker->tail & worker->ticket_mask];
         offset -= ticket->length;

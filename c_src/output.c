@@ -6,6 +6,7 @@
 #include "output.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 
 #include "reactor.h"
@@ -16,32 +17,87 @@ static void cut(struct drop_connection *connection)
     drop_connection_close(connection);
 }
 
-/* A place for the body of a frame whose header is written; NULL: the connection is closed. */
+struct drop_segment {
+    struct drop_segment *next;
+    struct drop_buffer buffer;
+};
+
+/* Queues what is in the buffer as a segment, which takes its block. False without memory. */
+static bool push_segment(struct drop_connection *connection, struct drop_buffer *buffer)
+{
+    struct drop_segments *segments = &connection->segments;
+    struct drop_segment *segment = malloc(sizeof *segment);
+    if (!segment)
+        return false;
+    *segment = (struct drop_segment){NULL, *buffer};
+    segments->bytes += drop_buffer_length(buffer);
+    *(segments->first ? segments->last : &segments->first) = segment;
+    segments->last = &segment->next;
+    *buffer = (struct drop_buffer){0};
+    return true;
+}
+
+static void pop_segment(struct drop_connection *connection)
+{
+    struct drop_segment *segment = connection->segments.first;
+    connection->segments.first = segment->next;
+    connection->segments.bytes -= drop_buffer_length(&segment->buffer);
+    drop_buffer_release(&segment->buffer, &connection->reactor->memory);
+    free(segment);
+}
+
+void drop_output_release(struct drop_connection *connection)
+{
+    while (connection->segments.first)
+        pop_segment(connection);
+    drop_buffer_release(&connection->output, &connection->reactor->memory);
+}
+
+/* Writes the header of a frame with `length` bytes of body, `here` of them right behind it: their
+ * place. NULL: the connection is closed. */
 static inline char *begin_frame(struct drop_connection *connection, enum drop_frame_type type,
-                                uint8_t flags, uint8_t code, uint64_t id, size_t length)
+                                uint8_t flags, uint8_t code, uint64_t id, size_t length,
+                                size_t here)
 {
     struct drop_reactor *reactor = connection->reactor;
     if (connection->state >= DROP_CONNECTION_LEAVING)
         return NULL;
-    size_t waiting = drop_buffer_length(&connection->output);
     char *place = NULL;
-    if (waiting <= DROP_OUTPUT_MAX)
+    if (drop_connection_waiting(connection) <= DROP_OUTPUT_MAX)
         place = drop_buffer_reserve(&connection->output, &reactor->memory,
-                                    DROP_FRAME_HEADER + length);
+                                    DROP_FRAME_HEADER + here);
     if (!place) {
         cut(connection);
         return NULL;
     }
     drop_frame_put(place, (uint8_t)type, flags, code, id, (uint32_t)length);
-    drop_buffer_commit(&connection->output, DROP_FRAME_HEADER + length);
+    drop_buffer_commit(&connection->output, DROP_FRAME_HEADER + here);
     drop_reactor_mark_connection(reactor, connection);
     return place + DROP_FRAME_HEADER;
+}
+
+/* A large answer leaves from the block that it was received in. False: it cannot, copy it. */
+static bool answer_lent(struct drop_connection *connection, uint64_t id, const char *payload,
+                        size_t length)
+{
+    struct drop_reactor *reactor = connection->reactor;
+    struct drop_buffer body = {0};
+    if (connection->state >= DROP_CONNECTION_LEAVING
+        || !drop_buffer_adopt(&body, reactor->lender, payload, length, 0, 0))
+        return false;
+    if (!begin_frame(connection, DROP_ANSWER, 0, DROP_OK, id, length, 0)
+        || !push_segment(connection, &connection->output) || !push_segment(connection, &body)) {
+        drop_buffer_release(&body, &reactor->memory);
+        if (connection->state < DROP_CONNECTION_CLOSED)
+            cut(connection); /* half a frame may be queued */
+    }
+    return true;
 }
 
 void drop_output_frame(struct drop_connection *connection, enum drop_frame_type type,
                        uint8_t flags, uint8_t code, uint64_t id, const void *body, size_t length)
 {
-    char *place = begin_frame(connection, type, flags, code, id, length);
+    char *place = begin_frame(connection, type, flags, code, id, length, length);
     if (place && length)
         memcpy(place, body, length);
 }
@@ -49,7 +105,10 @@ void drop_output_frame(struct drop_connection *connection, enum drop_frame_type 
 void drop_connection_answer(struct drop_connection *connection, uint64_t id,
                             enum drop_status status, const char *payload, size_t length)
 {
-    char *place = begin_frame(connection, DROP_ANSWER, 0, (uint8_t)status, id, length);
+    if (length > DROP_LARGE && answer_lent(connection, id, payload, length))
+        return;
+    char *place =
+        begin_frame(connection, DROP_ANSWER, 0, (uint8_t)status, id, length, length);
     if (place && length)
         memcpy(place, payload, length);
 }
@@ -58,7 +117,7 @@ bool drop_connection_has_room(const void *owner)
 {
     const struct drop_connection *connection = owner;
     return connection->state >= DROP_CONNECTION_LEAVING
-           || drop_buffer_length(&connection->output) < DROP_OUTPUT_HIGH;
+           || drop_connection_waiting(connection) < DROP_OUTPUT_HIGH;
 }
 
 void drop_connection_event(struct drop_connection *connection,
@@ -82,7 +141,7 @@ void drop_connection_event(struct drop_connection *connection,
 /* After sending: what a full or emptied output means for the rest. */
 static void weigh_output(struct drop_connection *connection)
 {
-    size_t waiting = drop_buffer_length(&connection->output);
+    size_t waiting = drop_connection_waiting(connection);
     if (waiting > DROP_OUTPUT_HIGH) {
         connection->stops |= DROP_STOP_OUTPUT;
     } else if (waiting <= DROP_OUTPUT_LOW) {
@@ -100,26 +159,41 @@ static void weigh_output(struct drop_connection *connection)
         drop_connection_go_on_later(connection);
 }
 
+/* Sends as much of the buffer as the socket takes: false when it takes no more, or is broken. */
+static bool send_some(struct drop_connection *connection, struct drop_buffer *buffer,
+                      size_t *counted)
+{
+    size_t waiting = drop_buffer_length(buffer);
+    ssize_t count = send(connection->source.fd, drop_buffer_data(buffer), waiting,
+                         MSG_NOSIGNAL | MSG_DONTWAIT | (counted ? MSG_MORE : 0));
+    if (count < 0)
+        return errno == EINTR;
+    if (counted)
+        *counted -= (size_t)count;
+    drop_buffer_consume(buffer, &connection->reactor->memory, (size_t)count);
+    connection->progress_ns = connection->reactor->now_ns;
+    return true;
+}
+
 void drop_connection_flush(struct drop_connection *connection)
 {
     struct drop_reactor *reactor = connection->reactor;
-    bool blocked = false;
-    size_t waiting;
+    struct drop_segment *segment;
+    bool going = true;
     if (connection->state == DROP_CONNECTION_CLOSED)
         return;
-    while (!blocked && (waiting = drop_buffer_length(&connection->output))) {
-        ssize_t count = send(connection->source.fd, drop_buffer_data(&connection->output), waiting,
-                             MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (count > 0) {
-            drop_buffer_consume(&connection->output, &reactor->memory, (size_t)count);
-            connection->progress_ns = reactor->now_ns;
-        } else if (errno == EAGAIN) {
-            blocked = true;
-        } else if (errno != EINTR) {
-            drop_connection_close(connection);
-            return;
-        }
+    while (going && (segment = connection->segments.first)) {
+        going = send_some(connection, &segment->buffer, &connection->segments.bytes);
+        if (!segment->buffer.bytes)
+            pop_segment(connection);
     }
+    while (going && drop_buffer_length(&connection->output))
+        going = send_some(connection, &connection->output, NULL);
+    if (!going && errno != EAGAIN) {
+        drop_connection_close(connection);
+        return;
+    }
+    bool blocked = !going;
     if (blocked && !connection->send_blocked) {
         connection->progress_ns = reactor->now_ns;
         drop_timer_arm(&reactor->timers, &connection->timer,
@@ -137,7 +211,7 @@ void drop_output_check_progress(struct drop_connection *connection, uint64_t now
     /* The kernel reports room only when a third of its buffer is free, which is a lot for a slow
      * client; whether any has left says a try. */
     drop_connection_flush(connection);
-    if (connection->state == DROP_CONNECTION_CLOSED || !drop_buffer_length(&connection->output))
+    if (connection->state == DROP_CONNECTION_CLOSED || !drop_connection_waiting(connection))
         return;
     if (connection->progress_ns + patience_ns <= now_ns)
         cut(connection);

@@ -9,6 +9,8 @@
 void drop_output_frame(struct drop_connection *connection, enum drop_frame_type type,
                        uint8_t flags, uint8_t code, uint64_t id, const void *body, size_t length);
 
+/* Frees what was queued. */
+void drop_output_release(struct drop_connection *connection);
 /* Cuts a client that has read nothing for slow_client_ms. */
 void drop_output_check_progress(struct drop_connection *connection, uint64_t now_ns);
 

@@ -8,7 +8,7 @@ static void feed_own(struct drop_worker *worker)
     struct drop_pool *pool = worker->pool;
     while (worker->own.first && drop_worker_has_place(worker)) {
         struct drop_message *message = drop_queue_pop(&worker->own);
-        if (drop_worker_give(worker, &message->ticket, message->payload, message->length)) {
+        if (drop_worker_give_message(worker, message)) {
             drop_queue_push_front(&worker->own, message);
             drop_timer_arm(&worker->reactor->timers, &worker->timer,
                            worker->reactor->now_ns + DROP_MEMORY_RETRY_NS);

@@ -81,6 +81,8 @@ static inline void drop_pass_deliver(struct drop_pool *pool, struct drop_ticket 
                                      const struct drop_answer *answer)
 {
     if (ticket.connection) {
+        if (pool->subscription_count)
+            pool->reactor->lender = NULL; /* the subscribers need it too */
         drop_connection_answer(ticket.connection, ticket.id, DROP_OK, answer->bytes,
                                answer->length);
         drop_connection_release(ticket.connection);

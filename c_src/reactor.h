@@ -83,6 +83,9 @@ struct drop_reactor {
     struct drop_batch *batches;
     struct drop_pool *hungry; /* exec pools that may need processes, or have too many */
     struct drop_nursery *nursery; /* NULL: there is no exec pool yet */
+    /* What holds the large message or answer that is being handled, for whoever keeps it to take
+     * over instead of a copy; NULL: nothing large, or it is needed more than once. */
+    struct drop_buffer *lender;
     uint64_t births; /* processes of exec pools so far: their numbers as workers */
     uint64_t event_ids; /* of the last event that no message caused */
     struct drop_placement placement;

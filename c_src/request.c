@@ -101,6 +101,7 @@ static bool on_message(struct drop_connection *connection, const struct drop_fra
     struct drop_ticket ticket = {
         .id = frame->id,
         .connection = frame->type == DROP_CALL ? connection : NULL,
+        .flags = frame->type == DROP_CALL && frame->flags & DROP_FLAG_PARTS ? DROP_TICKET_PARTS : 0,
         .accepted_ns = reactor->now_ns,
         .deadline_ns = request.timeout_ms ? reactor->now_ns + request.timeout_ms * DROP_NS_PER_MS
                                           : DROP_NEVER,

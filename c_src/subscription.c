@@ -129,6 +129,8 @@ bool drop_events_admit(struct drop_pool *pool, struct drop_waiter *waiter, const
 
 void drop_events_emit(struct drop_pool *pool, uint64_t id, const char *bytes, uint32_t length)
 {
+    if (pool->subscription_count > 1)
+        pool->reactor->lender = NULL; /* each needs it */
     for (uint32_t i = 0; i < pool->subscription_count; i++) {
         struct drop_subscription *subscription = pool->subscriptions[i];
         if (!matches(subscription, bytes, length))

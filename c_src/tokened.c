@@ -121,22 +121,19 @@ int drop_tokened_give(struct drop_worker *worker, const struct drop_ticket *tick
         return -1;
     struct place *place = &tokens->places[tokens->first_free];
     size_t body = options->ncm ? drop_ncm_encoded_length(payload, length) : length;
-    if (options->retries && !(kept = drop_message_create(memory, ticket, payload, length)))
+    if (options->retries && !(kept = drop_message_create(memory, ticket, payload, length, NULL)))
         return -1;
-    char *out = drop_buffer_reserve(&worker->outgoing, memory, DROP_TOKEN_PREFIX_MAX + body + 1);
+    char prefix[DROP_TOKEN_PREFIX_MAX];
+    size_t prefix_length = put_token(
+        prefix, (uint64_t)place->uses << PLACE_BITS | (uint64_t)(place - tokens->places));
+    char *out = drop_worker_frame(worker, payload, length, body, prefix_length, 1);
     if (!out) {
         if (kept)
             drop_message_destroy(memory, kept);
         return -1;
     }
-    size_t prefix =
-        put_token(out, (uint64_t)place->uses << PLACE_BITS | (uint64_t)(place - tokens->places));
-    if (body == length)
-        memcpy(out + prefix, payload, length);
-    else
-        drop_ncm_encode(out + prefix, payload, length);
-    out[prefix + body] = '\n';
-    drop_buffer_commit(&worker->outgoing, prefix + body + 1);
+    memcpy(out, prefix, prefix_length);
+    out[prefix_length + body] = '\n';
     tokens->first_free = place->next_free;
     place->ticket = *ticket;
     place->given_ns = worker->reactor->now_ns;
@@ -145,10 +142,10 @@ int drop_tokened_give(struct drop_worker *worker, const struct drop_ticket *tick
     return 0;
 }
 
-void drop_tokened_written(struct drop_worker *worker)
+void drop_tokened_written(struct drop_worker *worker, size_t before)
 {
-    const char *bytes = worker->written ? drop_buffer_data(&worker->outgoing) : NULL;
-    const char *last = bytes ? memrchr(bytes, '\n', worker->written) : NULL;
+    const char *bytes = worker->written > before ? drop_buffer_data(&worker->outgoing) : NULL;
+    const char *last = bytes ? memrchr(bytes + before, '\n', worker->written - before) : NULL;
     if (!last)
         return;
     size_t whole = (size_t)(last - bytes) + 1;

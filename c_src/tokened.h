@@ -27,8 +27,8 @@ void drop_tokens_destroy(struct drop_tokens *tokens);
 /* Sends the message; 0, or -1 when the memory budget says no (nothing changes). */
 int drop_tokened_give(struct drop_worker *worker, const struct drop_ticket *ticket,
                       const char *payload, uint32_t length);
-/* Forgets the bytes of messages that were written whole. */
-void drop_tokened_written(struct drop_worker *worker);
+/* Forgets the bytes of messages that were written whole; `before` bytes were written earlier. */
+void drop_tokened_written(struct drop_worker *worker, size_t before);
 /* The worker is gone; see above. `text` is for those that fail. */
 void drop_tokened_settle(struct drop_worker *worker, enum drop_status status, const char *text);
 /* Abandons the call; false: the worker does not have it. */

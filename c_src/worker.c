@@ -11,6 +11,7 @@
 #include "answers.h"
 #include "exec.h"
 #include "health.h"
+#include "line.h"
 #include "ordered.h"
 #include "reactor.h"
 #include "tokened.h"
@@ -135,6 +136,28 @@ bool drop_worker_has_own_room(const struct drop_worker *worker)
            || worker->own.count < worker->pool->options.queue;
 }
 
+char *drop_worker_frame(struct drop_worker *worker, const char *payload, uint32_t length,
+                        size_t body, size_t before, size_t behind)
+{
+    struct drop_reactor *reactor = worker->reactor;
+    if (length > DROP_LARGE && reactor->lender && body == length) {
+        if (drop_buffer_length(&worker->outgoing))
+            return NULL;
+        if (drop_buffer_adopt(&worker->outgoing, reactor->lender, payload, length, before, behind))
+            return drop_buffer_data(&worker->outgoing);
+    }
+    char *place =
+        drop_buffer_reserve(&worker->outgoing, &reactor->memory, before + body + behind);
+    if (!place)
+        return NULL;
+    if (body == length)
+        memcpy(place + before, payload, length);
+    else
+        drop_ncm_encode(place + before, payload, length);
+    drop_buffer_commit(&worker->outgoing, before + body + behind);
+    return place;
+}
+
 /* In its kind's way; 0, or -1 without memory. */
 static inline int append(struct drop_worker *worker, const struct drop_ticket *ticket,
                          const char *payload, uint32_t length)
@@ -173,6 +196,16 @@ int drop_worker_give(struct drop_worker *worker, const struct drop_ticket *ticke
     return 0;
 }
 
+int drop_worker_give_message(struct drop_worker *worker, struct drop_message *message)
+{
+    struct drop_reactor *reactor = worker->reactor;
+    struct drop_buffer *before = reactor->lender;
+    reactor->lender = message->large ? &message->held : NULL;
+    int failed = drop_worker_give(worker, &message->ticket, message->payload, message->length);
+    reactor->lender = before;
+    return failed;
+}
+
 static void watch_input(struct drop_worker *worker, bool full)
 {
     if (full == worker->writing)
@@ -186,6 +219,7 @@ static void watch_input(struct drop_worker *worker, bool full)
 
 void drop_worker_flush(struct drop_worker *worker)
 {
+    size_t before = worker->written;
     while (!worker->gone && worker->written < drop_buffer_length(&worker->outgoing)) {
         ssize_t count = write(worker->input.fd,
                               drop_buffer_data(&worker->outgoing) + worker->written,
@@ -208,7 +242,7 @@ void drop_worker_flush(struct drop_worker *worker)
     if (worker->written == drop_buffer_length(&worker->outgoing))
         watch_input(worker, false);
     if (worker->tokens) {
-        drop_tokened_written(worker);
+        drop_tokened_written(worker, before);
         drop_pool_file_worker(worker->pool, worker); /* it may have room again */
         if (worker->pool->mailbox.first)
             drop_pool_refill(worker->pool);
@@ -264,7 +298,8 @@ void drop_worker_give_back(struct drop_worker *worker, struct drop_ticket *ticke
     struct drop_pool *pool = worker->pool;
     struct drop_message *message = NULL;
     if (!(ticket->flags & unwanted))
-        message = drop_message_create(&pool->reactor->memory, ticket, payload, length);
+        message = drop_message_create(&pool->reactor->memory, ticket, payload, length,
+                                      &worker->outgoing);
     if (message)
         drop_pool_requeue(pool, message);
     else

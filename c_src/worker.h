@@ -100,13 +100,20 @@ bool drop_worker_has_place(const struct drop_worker *worker);
 /* Whether a broadcast finds a place with it or in its own queue. */
 bool drop_worker_has_own_room(const struct drop_worker *worker);
 
-/* Gives it a message; it must have room. 0, or -1 when the memory budget says no (nothing
- * changes). */
+/* Gives it a message; it must have room. 0, or -1 when the memory budget says no, or when the
+ * message is large and has to wait until the worker has nothing else (nothing changes). */
 int drop_worker_give(struct drop_worker *worker, const struct drop_ticket *ticket,
                      const char *payload, uint32_t length);
+/* The same with a message that waited; what the worker does not take stays the caller's. */
+int drop_worker_give_message(struct drop_worker *worker, struct drop_message *message);
 /* Writes what it was given in this turn. */
 void drop_worker_flush(struct drop_worker *worker);
 
+/* For the kinds' own ways of giving: a place in `outgoing` for `before` bytes, the payload (`body`
+ * bytes long: more than `length` when its newlines are encoded) and `behind` bytes. The payload is
+ * there already. A large one is not copied, where it can be taken over. NULL: not now. */
+char *drop_worker_frame(struct drop_worker *worker, const char *payload, uint32_t length,
+                        size_t body, size_t before, size_t behind);
 /* Gives it what waits for it alone. */
 void drop_worker_feed_own(struct drop_worker *worker);
 /* A message that its worker did not get, or did not finish, goes back to the front of the mailbox,

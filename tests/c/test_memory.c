@@ -102,7 +102,7 @@ static void test_buffer_without_memory_is_unchanged(void)
 static struct drop_message *message(uint64_t id)
 {
     struct drop_ticket ticket = {.id = id};
-    return drop_message_create(&memory, &ticket, "payload", 7);
+    return drop_message_create(&memory, &ticket, "payload", 7, NULL);
 }
 
 static void check_pop(struct drop_queue *queue, uint64_t id)
