@@ -121,8 +121,9 @@ cdef class Recipe:
 
 
 cdef int made(str what, int fd) except -1:
+    cdef int number = errno
     if fd < 0:
-        error = SpawnError(errno, f"cannot make {what}: {os.strerror(errno)}")
+        error = SpawnError(number, f"cannot make {what}: {os.strerror(number)}")
         error.step = f"cannot make {what}"
         raise error
     return fd

@@ -38,6 +38,7 @@ NODE_WEIGHT = 1000
 KILL_PASSES = 10
 KILL_MS = 100  # for each pass; a process that hangs in the kernel longer is left to the next start
 
+NO_CONTROLLER = "this machine has no such controller of control groups mounted"
 DELEGATE = (
     "let a service manager give the node a group of its own: Delegate=yes in its unit, or "
     "`systemd-run --scope -p Delegate=yes drop-node run`"
@@ -93,7 +94,7 @@ class NodeGroups:
     def _open(self, controller: str) -> None:
         place = _place_of(controller, self._places)
         if place is None:
-            self.problems[controller] = "this machine has no such controller mounted"
+            self.problems[controller] = NO_CONTROLLER
             return
         directory = os.path.join(place.directory, self._name)
         try:
@@ -198,6 +199,40 @@ def own_places(process: str = "/proc/self") -> tuple[Place, ...]:
         return places(_read(f"{process}/cgroup"), _read(f"{process}/mountinfo"))
     except FileNotFoundError:
         return ()
+
+
+def survey(process: str = "/proc/self") -> dict[str, str]:
+    """What a node that is started where this process is could not use, and why, by controller.
+
+    Changes nothing, so a node may find more than this."""
+    found = own_places(process)
+    problems = {}
+    for controller in CONTROLLERS:
+        place = _place_of(controller, found)
+        if place is None:
+            problems[controller] = NO_CONTROLLER
+            continue
+        try:
+            _look(place, controller)
+        except OSError as error:
+            problems[controller] = _reason(place, error)
+    return problems
+
+
+def _look(place: Place, controller: str) -> None:
+    """Raises what the first use would raise."""
+    if os.statvfs(place.directory).f_flag & os.ST_RDONLY:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+    if not os.access(place.directory, os.W_OK):
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+    if place.version == 1:
+        return
+    own = place.directory
+    if controller not in _read(f"{own}/cgroup.controllers").split():
+        raise OSError(errno.ENOENT, f"{own} has no {controller} controller")
+    others = set(_read(f"{own}/cgroup.procs").split()) - {str(os.getpid())}
+    if others and os.path.exists(f"{own}/cgroup.type"):  # which the root does not have
+        raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
 
 
 def remove_tree(directory: str) -> bool:
