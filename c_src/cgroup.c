@@ -9,12 +9,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
-#define TEXT_MAX 4096        /* of memory.events, memory.oom_control, pids.max */
-#define KILL_PASSES_MAX 100  /* times the pause: what is not gone by then hangs in the kernel */
-#define KILL_PAUSE_NS 200000 /* about what a small process takes to go */
+#define TEXT_MAX 4096 /* of memory.events, memory.oom_control, pids.max */
+#define KILL_PASSES 4 /* two are needed, see drop_cgroup_kill; more where there is no limit */
 
 /* Opens FILE of a group; -1 with errno. */
 static int open_file(const char *group, const char *file, int flags)
@@ -115,18 +113,19 @@ static size_t kill_listed(const char *group)
 }
 
 /* Processes that fork faster than we kill would go on for ever, so there may be no more of them
- * meanwhile. The first look is without that: most groups are empty. */
+ * meanwhile. A process with a SIGKILL pending completes no fork; what was forked between our look
+ * and our signal is seen by the next look. The first look is without all that: most groups are
+ * empty. */
 void drop_cgroup_kill(const char *group)
 {
-    const struct timespec pause = {.tv_nsec = KILL_PAUSE_NS};
     char limit[TEXT_MAX];
     if (write_text(group, "cgroup.kill", "1") == 0 || kill_listed(group) == 0)
         return;
     size_t limited = read_text(group, "pids.max", limit);
     if (limited)
         write_text(group, "pids.max", "0");
-    for (int pass = 0; pass < KILL_PASSES_MAX && kill_listed(group) > 0; pass++)
-        nanosleep(&pause, NULL);
+    for (int pass = 0; pass < KILL_PASSES && kill_listed(group) > 0; pass++)
+        ;
     if (limited)
         write_text(group, "pids.max", limit);
 }

@@ -29,7 +29,7 @@ int drop_cgroup_open(const char *const *parents, uint32_t number, struct drop_cg
 void drop_cgroup_close(struct drop_cgroup_slot *slot);
 
 /* Sends SIGKILL to every process of the group at this path, and to those that they start meanwhile.
- * Those of version 1 are waited for, for some milliseconds at most. */
+ * Waits for none of them to end. */
 void drop_cgroup_kill(const char *group);
 
 /* How often the kernel has killed a process of the group for lack of memory; 0 where there is no

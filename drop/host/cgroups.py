@@ -78,9 +78,12 @@ class NodeGroups:
         A limit whose controller cannot be used is not kept: look at `problems`. Raises OSError.
         """
         self._sweep()
-        pool = PoolGroups(self, name)
-        pool.update(slots, limits)
-        self._pools[name] = pool
+        pool = self._pools[name] = PoolGroups(self, name)
+        try:
+            pool.update(slots, limits)
+        except OSError:
+            pool.remove()
+            raise
         return pool
 
     def close(self) -> None:

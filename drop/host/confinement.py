@@ -38,7 +38,8 @@ class Offers:
 
     uid: int
     missing: Mapping[str, str] = field(default_factory=dict)
-    open_files_max: int = 1024
+    hard_limits: Mapping[int, int] = field(default_factory=dict)
+    """By RLIMIT_ number, where there is one."""
     tasks: int = 0
     """Processes and threads of this user, at the time of asking."""
     memory_score: int = SCORE_ABOVE_NODE
@@ -63,7 +64,7 @@ def probe() -> Offers:
     return Offers(
         uid=os.geteuid(),
         missing={name: why(name, failure) for name, failure in failures.items() if failure},
-        open_files_max=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
+        hard_limits=_hard_limits(),
         tasks=tasks_of(os.getuid()),
         memory_score=score,
         temporary=temporary,
@@ -111,6 +112,17 @@ def tasks_of(uid: int) -> int:
         except OSError:  # it has ended meanwhile
             continue
     return count
+
+
+def _hard_limits() -> dict[int, int]:
+    numbers = (
+        resource.RLIMIT_NOFILE,
+        resource.RLIMIT_CORE,
+        resource.RLIMIT_FSIZE,
+        resource.RLIMIT_NPROC,
+    )
+    found = {number: resource.getrlimit(number)[1] for number in numbers}
+    return {number: limit for number, limit in found.items() if limit != resource.RLIM_INFINITY}
 
 
 def _score() -> int:

@@ -51,9 +51,13 @@ def advice(number: int, program: str, cwd: str | None, path: str) -> str:
     return _BY_NUMBER.get(number, "")
 
 
-def advice_of_step(step: str, number: int, cwd: str | None, user: str) -> str:
-    """What to do about a step before the program's start that failed; "" where the errno says it
-    all. The steps' texts are those of c_src/spawn_step.c and drop/_fast/spawn_recipe.pxi."""
+def advice_of_step(
+    step: str, number: int, program: str, cwd: str | None, path: str, user: str
+) -> str:
+    """What to do about errno `number` of a step of starting `program` as `user`; "" where it says
+    it all. The steps' texts are those of c_src/spawn_step.c and drop/_fast/spawn_recipe.pxi."""
+    if step in _OF_THE_PROGRAM:
+        return advice(number, program, cwd, path)
     if cwd is not None and not os.path.isdir(cwd):
         return "create the directory, or change cwd"
     if step == "cannot enter the directory" and number == errno.EACCES:
@@ -66,6 +70,8 @@ def advice_of_step(step: str, number: int, cwd: str | None, user: str) -> str:
         return "each path of `write` has to exist"
     return _BY_STEP.get(step) or _BY_NUMBER.get(number, "")
 
+
+_OF_THE_PROGRAM = ("cannot find the program in PATH", "cannot execute")
 
 _BY_STEP = {
     "cannot open the control group": "it was removed while the node ran; restart the flow",

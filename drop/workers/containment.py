@@ -31,7 +31,7 @@ class Offers(Protocol):
     @property
     def missing(self) -> Mapping[str, str]: ...
     @property
-    def open_files_max(self) -> int: ...
+    def hard_limits(self) -> Mapping[int, int]: ...
     @property
     def tasks(self) -> int: ...
     @property
@@ -51,7 +51,7 @@ class Account(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The keys of a function, with their defaults. `contain: off` is `NOTHING`."""
+    """The keys `contain`, `limits` and `memory` of a function, with their defaults."""
 
     no_new_privileges: bool = True
     cgroup: bool = True
@@ -60,21 +60,11 @@ class Wanted:
     write: tuple[str, ...] = ()
     network: bool = True
     memory_mib: int | None = None
-    processes: int | None = 512
+    processes: int = 512
     cpu: int = 100
-    open_files: int | None = 1024
+    open_files: int = 1024
     file_size_mib: int | None = None
-    core_mib: int | None = 0
-
-
-NOTHING = Wanted(
-    no_new_privileges=False,
-    cgroup=False,
-    private_tmp=False,
-    processes=None,
-    open_files=None,
-    core_mib=None,
-)
+    core_mib: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,33 +131,36 @@ class _Plan:
             missing = dict.fromkeys(("memory", "pids", "cpu"), "the function says cgroup: false")
         if wanted.memory_mib is not None:
             self._group("memory", "memory_mib", wanted.memory_mib, missing, asked=True)
-        if wanted.processes is not None:
-            self._group("pids", "processes", wanted.processes, missing, asked=False)
+        self._group("pids", "processes", wanted.processes, missing, asked=False)
         if wanted.cpu != 100:
             self._group("cpu", "cpu", wanted.cpu, missing, asked=True)
 
     def limits(self) -> None:
         wanted, offers = self._wanted, self._offers
-        limits: dict[int, int] = {}
-        if wanted.open_files is not None:
-            limits[resource.RLIMIT_NOFILE] = min(wanted.open_files, offers.open_files_max)
-            if wanted.open_files > offers.open_files_max:
-                self.warnings.append(
-                    f"open_files: {wanted.open_files} is more than this node may have itself, "
-                    f"{offers.open_files_max} is used; raise LimitNOFILE or ulimit -n"
-                )
+        limits = {
+            resource.RLIMIT_NOFILE: wanted.open_files,
+            resource.RLIMIT_CORE: wanted.core_mib * MIB,
+        }
         if wanted.file_size_mib is not None:
             limits[resource.RLIMIT_FSIZE] = wanted.file_size_mib * MIB
-        if wanted.core_mib is not None:
-            limits[resource.RLIMIT_CORE] = wanted.core_mib * MIB
-        if wanted.processes is not None and "processes" not in self.limited and offers.uid != 0:
+        if "processes" not in self.limited and offers.uid != 0:
             limits[resource.RLIMIT_NPROC] = offers.tasks + PLAIN_USER_TASKS + wanted.processes
-        self.arguments["limits"] = limits
+        self.arguments["limits"] = {
+            number: min(value, offers.hard_limits.get(number, value))
+            for number, value in limits.items()
+        }
+        hard = offers.hard_limits.get(resource.RLIMIT_NOFILE, wanted.open_files)
+        if wanted.open_files > hard:
+            self.warnings.append(
+                f"open_files: {wanted.open_files} is more than the node may have itself, {hard} is "
+                f"used; raise the node's limit (LimitNOFILE, ulimit -n)"
+            )
 
     def file_system(self, directories: tuple[str, ...]) -> None:
         wanted, offers = self._wanted, self._offers
-        private = self._private(directories) if wanted.private_tmp else ()
-        writable = tuple(wanted.write)
+        writable = wanted.write if wanted.read_only else ()
+        needed = directories + writable
+        private = self._private(needed) if wanted.private_tmp else ()
         if wanted.read_only:
             if "read_only" not in offers.missing:
                 self.arguments["read_only"] = True
@@ -179,7 +172,7 @@ class _Plan:
                 writable += offers.temporary + offers.shared_memory
             self.arguments["writable"] = _encoded(writable)
         if private:
-            kept = _inside(directories + tuple(wanted.write), private)
+            kept = _inside(needed, private)
             size = wanted.memory_mib or TMP_MIB
             self.arguments |= {
                 "private": _encoded(private),
@@ -191,14 +184,14 @@ class _Plan:
         if not self._wanted.network and self._can("no_network", asked=True):
             self.arguments["network_none"] = True
 
-    def _private(self, directories: tuple[str, ...]) -> tuple[str, ...]:
+    def _private(self, needed: tuple[str, ...]) -> tuple[str, ...]:
         offers = self._offers
         if not self._can("private_tmp", asked=False):
             return ()
         if self._wanted.read_only and "read_only" in offers.missing:
             self.off["private_tmp"] = "landlock rules cannot name a directory that is yet to be"
             return ()
-        for directory in directories + tuple(self._wanted.write):
+        for directory in needed:
             if directory in offers.temporary:
                 self.off["private_tmp"] = f"the function needs {directory} itself"
                 return ()

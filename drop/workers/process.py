@@ -25,7 +25,7 @@ from shlex import join
 from typing import Any, NamedTuple, Protocol
 
 from drop._fast import spawn
-from drop.workers.advice import HOPELESS, advice, advice_of_step
+from drop.workers.advice import HOPELESS, advice_of_step
 
 NUMBER_VARIABLE = "DROP_WORKER"
 """Holds the worker's number in its pool, counted from 1: one more than its slot's."""
@@ -251,24 +251,25 @@ def launch(recipe: Recipe | Command, slot: int = 0) -> Process:
     return Process(place, pid, pidfd, to_stdin, from_stdout, from_stderr)
 
 
-def _launch_error(error: OSError | ValueError, command: Command) -> LaunchError:
+def explain(command: Command, number: int, step: str) -> LaunchError:
+    """What to say when `step` of a start ("cannot execute") failed with errno `number`."""
     where = f" (in {command.cwd})" if command.cwd is not None else ""
-    if isinstance(error, ValueError):  # a NUL byte: the kernel has no way to take it
-        return LaunchError(f"{join(command.argv)}{where}: {error}", hopeless=True)
-    number = error.errno or 0
-    text = f"{join(command.argv)}{where}: {error.strerror} ({errorcode.get(number, number)})"
-    if help_ := _help(error, command):
+    name = errorcode.get(number, number)
+    text = f"{join(command.argv)}{where}: {step}: {os.strerror(number)} ({name})"
+    path = command.environment.get("PATH", "")
+    if help_ := advice_of_step(step, number, command.argv[0], command.cwd, path, command.user):
         text += f"; {help_}"
     return LaunchError(text, hopeless=number in HOPELESS)
 
 
-def _help(error: OSError, command: Command) -> str:
-    number = error.errno or 0
+def _launch_error(error: OSError | ValueError, command: Command) -> LaunchError:
+    if isinstance(error, ValueError):  # a NUL byte: the kernel has no way to take it
+        where = f" (in {command.cwd})" if command.cwd is not None else ""
+        return LaunchError(f"{join(command.argv)}{where}: {error}", hopeless=True)
     if isinstance(error, spawn.SpawnError):
-        if error.executing:
-            path = command.environment.get("PATH", "")
-            return advice(number, command.argv[0], command.cwd, path)
-        return advice_of_step(error.step, number, command.cwd, command.user)
-    if isinstance(error.filename, str):
-        return f"the worker's control group {error.filename} cannot be used; see `drop doctor`"
-    return advice_of_step("", number, command.cwd, command.user)
+        step = error.step
+    elif isinstance(error.filename, str):
+        step = f"cannot make the control group {error.filename}"
+    else:
+        step = "cannot make pipes"
+    return explain(command, error.errno or 0, step)
