@@ -112,6 +112,13 @@ static size_t kill_listed(const char *group)
     return count;
 }
 
+/* Asks the count first, where there is one: a list costs the kernel an allocation and a sort. */
+static int is_empty(const char *group)
+{
+    char count[TEXT_MAX];
+    return read_text(group, "pids.current", count) && strcmp(count, "0\n") == 0;
+}
+
 /* Processes that fork faster than we kill would go on for ever, so there may be no more of them
  * meanwhile. A process with a SIGKILL pending completes no fork; what was forked between our look
  * and our signal is seen by the next look. The first look is without all that: most groups are
@@ -119,7 +126,7 @@ static size_t kill_listed(const char *group)
 void drop_cgroup_kill(const char *group)
 {
     char limit[TEXT_MAX];
-    if (write_text(group, "cgroup.kill", "1") == 0 || kill_listed(group) == 0)
+    if (is_empty(group) || kill_listed(group) == 0 || write_text(group, "cgroup.kill", "1") == 0)
         return;
     size_t limited = read_text(group, "pids.max", limit);
     if (limited)
@@ -130,11 +137,25 @@ void drop_cgroup_kill(const char *group)
         write_text(group, "pids.max", limit);
 }
 
-/* Lines of "NAME NUMBER" in either file. */
-uint64_t drop_cgroup_oom_kills(const char *group)
+/* The group of a parent may not be there yet, so this looks at the parent itself. */
+const char *drop_cgroup_counter(const char *parent)
+{
+    static const char *const files[] = {"memory.events", "memory.oom_control"};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        int fd = open_file(parent, files[i], O_RDONLY);
+        if (fd >= 0) {
+            close(fd);
+            return files[i];
+        }
+    }
+    return NULL;
+}
+
+/* Either file has lines of "NAME NUMBER". */
+uint64_t drop_cgroup_oom_kills(const char *group, const char *counter)
 {
     char text[TEXT_MAX];
-    if (!read_text(group, "memory.events", text) && !read_text(group, "memory.oom_control", text))
+    if (!read_text(group, counter, text))
         return 0;
     const char *line = text;
     while (line && strncmp(line, "oom_kill ", 9) != 0) {

@@ -32,8 +32,12 @@ void drop_cgroup_close(struct drop_cgroup_slot *slot);
  * Waits for none of them to end. */
 void drop_cgroup_kill(const char *group);
 
-/* How often the kernel has killed a process of the group for lack of memory; 0 where there is no
- * such count. */
-uint64_t drop_cgroup_oom_kills(const char *group);
+/* The file in which a group and those below it count what was killed for lack of memory; NULL where
+ * the controller is another one. */
+const char *drop_cgroup_counter(const char *parent);
+
+/* How often the kernel has killed a process of the group for lack of memory; 0 where the group or
+ * the file is not there. */
+uint64_t drop_cgroup_oom_kills(const char *group, const char *counter);
 
 #endif
