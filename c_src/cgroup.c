@@ -9,12 +9,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
-#define TEXT_MAX 4096        /* of memory.events, memory.oom_control, pids.max */
-#define KILL_PASSES_MAX 100  /* times the pause: what is not gone by then hangs in the kernel */
-#define KILL_PAUSE_NS 200000 /* about what a small process takes to go */
+#define TEXT_MAX 4096 /* of memory.events, memory.oom_control, pids.max */
+#define KILL_PASSES 4 /* two are needed, see drop_cgroup_kill; more where there is no limit */
 
 /* Opens FILE of a group; -1 with errno. */
 static int open_file(const char *group, const char *file, int flags)
@@ -114,28 +112,50 @@ static size_t kill_listed(const char *group)
     return count;
 }
 
+/* Asks the count first, where there is one: a list costs the kernel an allocation and a sort. */
+static int is_empty(const char *group)
+{
+    char count[TEXT_MAX];
+    return read_text(group, "pids.current", count) && strcmp(count, "0\n") == 0;
+}
+
 /* Processes that fork faster than we kill would go on for ever, so there may be no more of them
- * meanwhile. The first look is without that: most groups are empty. */
+ * meanwhile. A process with a SIGKILL pending completes no fork; what was forked between our look
+ * and our signal is seen by the next look. The first look is without all that: most groups are
+ * empty. */
 void drop_cgroup_kill(const char *group)
 {
-    const struct timespec pause = {.tv_nsec = KILL_PAUSE_NS};
     char limit[TEXT_MAX];
-    if (write_text(group, "cgroup.kill", "1") == 0 || kill_listed(group) == 0)
+    if (is_empty(group) || kill_listed(group) == 0 || write_text(group, "cgroup.kill", "1") == 0)
         return;
     size_t limited = read_text(group, "pids.max", limit);
     if (limited)
         write_text(group, "pids.max", "0");
-    for (int pass = 0; pass < KILL_PASSES_MAX && kill_listed(group) > 0; pass++)
-        nanosleep(&pause, NULL);
+    for (int pass = 0; pass < KILL_PASSES && kill_listed(group) > 0; pass++)
+        ;
     if (limited)
         write_text(group, "pids.max", limit);
 }
 
-/* Lines of "NAME NUMBER" in either file. */
-uint64_t drop_cgroup_oom_kills(const char *group)
+/* The group of a parent may not be there yet, so this looks at the parent itself. */
+const char *drop_cgroup_counter(const char *parent)
+{
+    static const char *const files[] = {"memory.events", "memory.oom_control"};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        int fd = open_file(parent, files[i], O_RDONLY);
+        if (fd >= 0) {
+            close(fd);
+            return files[i];
+        }
+    }
+    return NULL;
+}
+
+/* Either file has lines of "NAME NUMBER". */
+uint64_t drop_cgroup_oom_kills(const char *group, const char *counter)
 {
     char text[TEXT_MAX];
-    if (!read_text(group, "memory.events", text) && !read_text(group, "memory.oom_control", text))
+    if (!read_text(group, counter, text))
         return 0;
     const char *line = text;
     while (line && strncmp(line, "oom_kill ", 9) != 0) {

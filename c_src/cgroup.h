@@ -29,11 +29,15 @@ int drop_cgroup_open(const char *const *parents, uint32_t number, struct drop_cg
 void drop_cgroup_close(struct drop_cgroup_slot *slot);
 
 /* Sends SIGKILL to every process of the group at this path, and to those that they start meanwhile.
- * Those of version 1 are waited for, for some milliseconds at most. */
+ * Waits for none of them to end. */
 void drop_cgroup_kill(const char *group);
 
-/* How often the kernel has killed a process of the group for lack of memory; 0 where there is no
- * such count. */
-uint64_t drop_cgroup_oom_kills(const char *group);
+/* The file in which a group and those below it count what was killed for lack of memory; NULL where
+ * the controller is another one. */
+const char *drop_cgroup_counter(const char *parent);
+
+/* How often the kernel has killed a process of the group for lack of memory; 0 where the group or
+ * the file is not there. */
+uint64_t drop_cgroup_oom_kills(const char *group, const char *counter);
 
 #endif

@@ -20,6 +20,8 @@ struct drop_recipe {
     atomic_uint references;
     struct drop_recipe_parameters own; /* all it points to is in this block */
     size_t environment_count;
+    const char *memory_group; /* of `groups`, the one that counts what was killed in `counter` */
+    const char *counter;      /* NULL: none does */
 };
 
 /* Hands out a block piece by piece. Without a block it only adds up what would be needed. */
@@ -102,6 +104,16 @@ static struct drop_recipe *copy_all(struct arena *arena, const struct drop_recip
     return recipe;
 }
 
+static void find_counter(struct drop_recipe *recipe)
+{
+    const char *const *group = recipe->own.groups;
+    recipe->counter = NULL;
+    for (; group && *group && !recipe->counter; group++) {
+        recipe->memory_group = *group;
+        recipe->counter = drop_cgroup_counter(*group);
+    }
+}
+
 static void close_descriptor(int fd)
 {
     if (fd >= 0)
@@ -125,6 +137,7 @@ int drop_recipe_create(const struct drop_recipe_parameters *parameters, struct d
     if (!arena.block)
         return ENOMEM;
     *recipe = copy_all(&arena, parameters);
+    find_counter(*recipe);
     struct drop_confinement *confinement = &(*recipe)->own.confinement;
     int network_error = own_descriptor(&confinement->network);
     int landlock_error = own_descriptor(&confinement->landlock);
@@ -225,9 +238,7 @@ void drop_recipe_kill_slot(const struct drop_recipe *recipe, uint32_t slot)
 uint64_t drop_recipe_oom_kills(const struct drop_recipe *recipe, uint32_t slot)
 {
     char path[PATH_MAX];
-    uint64_t kills = 0;
-    for (const char *const *group = recipe->own.groups; group && *group; group++)
-        if (slot_path(*group, slot, path))
-            kills += drop_cgroup_oom_kills(path);
-    return kills;
+    if (!recipe->counter || !slot_path(recipe->memory_group, slot, path))
+        return 0;
+    return drop_cgroup_oom_kills(path, recipe->counter);
 }

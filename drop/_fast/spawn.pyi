@@ -1,4 +1,5 @@
 class SpawnError(OSError):
+    step: str
     executing: bool
 
 def spawn(

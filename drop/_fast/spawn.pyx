@@ -16,6 +16,8 @@ from posix.unistd cimport close
 class SpawnError(OSError):
     """A program could not be started: errno, strerror that names the failed step, filename."""
 
+    step = ""
+    """What failed: "cannot enter the directory"."""
     executing = False
     """Everything but the program itself went well."""
 
@@ -60,6 +62,7 @@ cdef tuple started(const drop_spawn_result *result, bytes program):
         return result.pid, result.pidfd
     step = drop_spawn_step_text(result.step).decode()
     error = SpawnError(result.error, f"{step}: {os.strerror(result.error)}", program)
+    error.step = step
     error.executing = result.step == DROP_SPAWN_FIND or result.step == DROP_SPAWN_EXECUTE
     raise error
 

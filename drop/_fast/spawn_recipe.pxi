@@ -11,7 +11,7 @@ cdef class Recipe:
     in which each slot 0 .. slots - 1 has a group named by its number. `number_variable`: the
     variable of the environment that holds the slot's number, counted from 1.
 
-    Raises OSError where the network namespace or the landlock rules cannot be made.
+    Raises SpawnError where the network namespace or the landlock rules cannot be made.
     """
 
     cdef drop_recipe *recipe
@@ -19,8 +19,9 @@ cdef class Recipe:
     cdef readonly int slots
 
     def __init__(self, list argv not None, *, list env not None, bytes cwd,
-                 bytes number_variable=None, long long uid=-1, long long gid=-1, bint no_new_privileges=False,
-                 bint no_capabilities=False, dict limits=None, int oom_score_adjust=0,
+                 bytes number_variable=None, long long uid=-1, long long gid=-1,
+                 bint no_new_privileges=False, bint no_capabilities=False, dict limits=None,
+                 int oom_score_adjust=0,
                  bint network_none=False, list private=None, bytes private_options=b"",
                  list kept=None, bint read_only=False, bint landlock=False, list writable=None,
                  list groups=None, int slots=0):
@@ -120,8 +121,11 @@ cdef class Recipe:
 
 
 cdef int made(str what, int fd) except -1:
+    cdef int number = errno
     if fd < 0:
-        raise OSError(errno, f"cannot make {what}: {os.strerror(errno)}")
+        error = SpawnError(number, f"cannot make {what}: {os.strerror(number)}")
+        error.step = f"cannot make {what}"
+        raise error
     return fd
 
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import errno
 import os
+from typing import Any, NamedTuple
 
 from drop._fast._linux import lib
+from drop._fast.spawn import Recipe, SpawnError
 
 NO_DESCRIPTOR = 0x7FFF_FFFF
 """Larger than any descriptor the kernel gives out: a range that starts here closes nothing."""
@@ -32,6 +34,32 @@ def set_thread_name(name: str) -> bool:
 def close_range(first: int, last: int) -> bool:
     """Close the open descriptors from `first` to `last`; False before Linux 5.9."""
     return _done(lib.drop_linux_close_range(first, last))
+
+
+class Failure(NamedTuple):
+    """What a child could not do, and why."""
+
+    number: int
+    text: str
+
+
+def try_confinement(**options: Any) -> Failure | None:
+    """Whether a worker can be given `options` of a `Recipe`: None, or what fails.
+
+    A real child goes through all the steps, as a worker would, and is then to execute a directory,
+    which no kernel does.
+    """
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        recipe = Recipe([b"/"], env=[], cwd=b"/", **options)
+        recipe.spawn(0, stdin=null, stdout=null, stderr=null)
+    except SpawnError as error:
+        return None if error.executing else Failure(error.errno or 0, error.strerror or "")
+    except OSError as error:
+        return Failure(error.errno or 0, error.strerror or "")
+    finally:
+        os.close(null)
+    raise AssertionError("a directory was executed")
 
 
 def missing() -> dict[str, str]:

@@ -51,6 +51,51 @@ def advice(number: int, program: str, cwd: str | None, path: str) -> str:
     return _BY_NUMBER.get(number, "")
 
 
+def advice_of_step(
+    step: str, number: int, program: str, cwd: str | None, path: str, user: str
+) -> str:
+    """What to do about errno `number` of a step of starting `program` as `user`; "" where it says
+    it all. The steps' texts are those of c_src/spawn_step.c and drop/_fast/spawn_recipe.pxi."""
+    if step in _OF_THE_PROGRAM:
+        return advice(number, program, cwd, path)
+    if cwd is not None and not os.path.isdir(cwd):
+        return "create the directory, or change cwd"
+    if step == "cannot enter the directory" and number == errno.EACCES:
+        who = user or "the node's user"
+        return (
+            f"{who} may not enter {_closed_part(cwd or '/')}: chmod o+x it, or run the function "
+            f"as somebody who may (`user:` in the flow, `worker_user` in the configuration)"
+        )
+    if step in ("cannot keep a path writable", "cannot make landlock rules"):
+        return "each path of `write` has to exist"
+    return _BY_STEP.get(step) or _BY_NUMBER.get(number, "")
+
+
+_OF_THE_PROGRAM = ("cannot find the program in PATH", "cannot execute")
+
+_BY_STEP = {
+    "cannot open the control group": "it was removed while the node ran; restart the flow",
+    "cannot join the control group": "contain: {cgroup: false} does without; see `drop doctor`",
+    "cannot make a mount namespace": "contain: {tmp: shared} does without; see `drop doctor`",
+    "cannot mount a private /tmp": "contain: {tmp: shared} does without; see `drop doctor`",
+    "cannot keep the function's directory visible": "contain: {tmp: shared} does without",
+    "cannot change the user": "the node has to be root for that; see `drop doctor`",
+}
+
+
+def _closed_part(directory: str) -> str:
+    """The first directory on the way that others may not pass through."""
+    path = ""
+    for part in os.path.realpath(directory).split("/")[1:]:
+        path += f"/{part}"
+        try:
+            if not os.stat(path).st_mode & stat.S_IXOTH:
+                return path
+        except OSError:
+            break
+    return directory
+
+
 _BY_NUMBER = {
     errno.EAGAIN: "the limit of processes of this user or machine is reached (ulimit -u, pids.max)",
     errno.EMFILE: "the node has as many files open as it may; raise its limit (LimitNOFILE)",

@@ -133,24 +133,27 @@ static void test_slot_of_version_2(void)
 }
 
 /* The files of both versions, as they are; only the directory is an ordinary one. */
-static void test_counts_of_both_versions(void)
+static void check_counter(const char *file, const char *text, uint64_t kills)
 {
     char group[] = "/tmp/drop-test-recipe-XXXXXX", path[64];
     REQUIRE(mkdtemp(group));
-    CHECK_EQUAL(drop_cgroup_oom_kills(group), 0);
-    snprintf(path, sizeof path, "%s/memory.oom_control", group);
-    FILE *file = fopen(path, "w");
-    fputs("oom_kill_disable 0\nunder_oom 0\noom_kill 3\n", file);
-    fclose(file);
-    CHECK_EQUAL(drop_cgroup_oom_kills(group), 3);
-    unlink(path);
-    snprintf(path, sizeof path, "%s/memory.events", group);
-    file = fopen(path, "w");
-    fputs("low 0\nhigh 0\nmax 12\noom 2\noom_kill 7\noom_group_kill 0\n", file);
-    fclose(file);
-    CHECK_EQUAL(drop_cgroup_oom_kills(group), 7);
+    CHECK(drop_cgroup_counter(group) == NULL);
+    CHECK_EQUAL(drop_cgroup_oom_kills(group, file), 0);
+    snprintf(path, sizeof path, "%s/%s", group, file);
+    FILE *made = fopen(path, "w");
+    fputs(text, made);
+    fclose(made);
+    CHECK(strcmp(drop_cgroup_counter(group), file) == 0);
+    CHECK_EQUAL(drop_cgroup_oom_kills(group, file), kills);
     unlink(path);
     rmdir(group);
+}
+
+static void test_counts_of_both_versions(void)
+{
+    check_counter("memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n", 3);
+    check_counter("memory.events", "low 0\nmax 12\noom 2\noom_kill 7\noom_group_kill 0\n", 7);
+    check_counter("memory.events", "low 0\n", 0);
 }
 
 int main(void)
