@@ -63,8 +63,9 @@ class SecretOperations:
     def remove(self, request: Document) -> Document:
         """Running workers keep what they have; so it is refused while there are some."""
         name = _name(request)
+        exists = any(each.name == name for each in self._store.entries())
         users = [pool for pool in self._provision.users(name) if pool in self._pools()]
-        if users and request.get("force") is not True:
+        if exists and users and request.get("force") is not True:
             text = (
                 f"{name} is used by {', '.join(users)}, whose workers could not be started again: "
                 "stop their flow first, or --force"
