@@ -120,7 +120,8 @@ def secret_rotate(
     """Replaces, in turn, the workers that have older values of secrets or files than there are."""
     reply = control(address, token_file, "secret.changed")
     none = "" if reply["restarting"] or reply["kept"] else "every worker has what there is"
-    return _done(reply, none, json)
+    _done(reply, none, json)
+    return errors.FUNCTION if reply["kept"] else errors.OK
 
 
 # --- the value ---
@@ -280,7 +281,7 @@ def _done(reply: Document, text: str, as_json: bool) -> int:
     if text:
         print(text)
     if reply.get("restarting"):
-        print(f"its workers are replaced in turn: {', '.join(reply['restarting'])}")
+        print(f"workers are replaced in turn: {', '.join(reply['restarting'])}")
     for each in reply.get("kept", []):
         sys.stderr.write(f"drop: warning: {each['pool']} is left as it is: {each['because']}\n")
     return errors.OK

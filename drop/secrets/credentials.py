@@ -11,6 +11,7 @@ follows a symbolic link, and nothing is removed in depth: a worker may have made
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -57,11 +58,11 @@ class Credentials:
     def clear(self) -> None:
         """Remove what an earlier node of this VAR_DIR left behind. The lock on VAR_DIR is held."""
         for candidate in self._candidates:
-            root = os.path.join(candidate, "credentials", self._node)
-            with suppress(FileNotFoundError, NotADirectoryError):
-                for name in os.listdir(root):
-                    self.remove(os.path.join(root, name))
-                os.rmdir(root)
+            way = _way(candidate, self._node)
+            if _all_ours(way):
+                for name in os.listdir(way[-1]):
+                    self.remove(os.path.join(way[-1], name))
+                os.rmdir(way[-1])
         self._root = ""
 
     def make(self, secrets: Mapping[str, Secret], owner: Owner | None = None) -> str:
@@ -87,12 +88,16 @@ class Credentials:
 
     def remove(self, directory: str) -> None:
         """A directory that `make` made; nothing when it is gone already."""
-        with suppress(FileNotFoundError):
+        try:
             with _opened(directory) as descriptor:
                 os.fchmod(descriptor, 0o700)
                 for name in os.listdir(descriptor):
                     os.unlink(name, dir_fd=descriptor)
             os.rmdir(directory)
+        except FileNotFoundError:
+            return
+        except OSError as error:  # a name alone does not tell where it is
+            raise OSError(error.errno, error.strerror, directory) from None
 
     def _choose(self) -> str:
         """The first candidate on a tmpfs that lets us, else the last one."""
@@ -109,20 +114,37 @@ class Credentials:
 
 def _make_root(place: str, node: str) -> str:
     """PLACE/credentials/NODE, whose way can be passed by all and seen by us alone."""
-    for path in (place, os.path.join(place, "credentials")):
+    way = _way(place, node)
+    for path in way:
         with suppress(FileExistsError):
             os.mkdir(path, 0o711)
-        status = os.lstat(path)
-        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
-            raise PermissionError(1, "is not a directory of the node's user", path)
-        if status.st_mode & 0o022:
-            raise PermissionError(1, "can be written to by others", path)
-        if os.geteuid() == 0 and not status.st_mode & 0o001:  # workers of other users pass here
-            os.chmod(path, stat.S_IMODE(status.st_mode) | 0o011)
-    root = os.path.join(place, "credentials", node)
-    with suppress(FileExistsError):
-        os.mkdir(root, 0o711)
-    return root
+        mode = _check_ours(path)
+        if os.geteuid() == 0 and not mode & 0o001:  # workers of other users pass here
+            os.chmod(path, stat.S_IMODE(mode) | 0o011)
+    return way[-1]
+
+
+def _way(place: str, node: str) -> tuple[str, ...]:
+    return place, os.path.join(place, "credentials"), os.path.join(place, "credentials", node)
+
+
+def _all_ours(way: Sequence[str]) -> bool:
+    """False also when there is nothing."""
+    try:
+        return all(_check_ours(path) for path in way)
+    except OSError:
+        return False
+
+
+def _check_ours(path: str) -> int:
+    """The mode of a directory that nobody else can change; others may have made it before us, or
+    put a link there, to have us write or remove something elsewhere. Raises PermissionError."""
+    status = os.lstat(path)
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
+        raise PermissionError(errno.EPERM, "is not a directory of the node's user", path)
+    if status.st_mode & 0o022:
+        raise PermissionError(errno.EPERM, "can be written to by others", path)
+    return status.st_mode
 
 
 @contextmanager
@@ -149,7 +171,7 @@ def _check_way(path: str) -> None:
     above = os.path.dirname(path)
     while True:
         if not os.stat(above).st_mode & stat.S_IXOTH:
-            raise PermissionError(13, "cannot be passed by the worker's user", above)
+            raise PermissionError(errno.EACCES, "cannot be passed by the worker's user", above)
         if above == "/":
             return
         above = os.path.dirname(above)

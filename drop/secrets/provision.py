@@ -68,6 +68,14 @@ class Provision:
         self._key = os.urandom(32)  # digests of short secrets could be guessed without one
         self._given: dict[str, dict[object, Seen]] = {}
 
+    def clear(self) -> None:
+        """At the start, what a killed node left behind; at the end, the place of the workers."""
+        try:
+            self._credentials.clear()
+        except OSError as error:
+            where = error.filename or "the directory for them"
+            self._warn(f"secrets of workers are left in {where}: {error.strerror}")
+
     def for_worker(self, pool: str, worker: int, wants: Wants, owner: Owner | None = None) -> Given:
         """Raises NotProvided. `owner`: the user that the worker will run as; None: the node's."""
         if not wants.secrets and not wants.env_files:

@@ -155,6 +155,24 @@ def test_a_place_of_somebody_else_is_not_used(place: Path) -> None:
     assert os.listdir(place / "open") == []
 
 
+def test_nothing_is_removed_by_a_way_that_others_have_made(place: Path, tmp_path: Path) -> None:
+    """Who knows the name of a node's directory could have it lead anywhere."""
+    victim = tmp_path / "victim" / "files"
+    victim.mkdir(parents=True)
+    (victim / "precious").write_bytes(b"x")
+    credentials = Credentials("/var/x", [str(place)])
+    root = Path(credentials.make(SECRETS)).parent
+    credentials.clear()
+    root.symlink_to(victim.parent)
+    credentials.clear()
+    assert (victim / "precious").exists()
+    root.unlink()
+    assert os.path.exists(credentials.make(SECRETS))
+    (place / "credentials").chmod(0o777)
+    credentials.clear()
+    assert len(list(root.iterdir())) == 1
+
+
 def test_a_mess_that_a_worker_made_is_not_followed(place: Path, tmp_path: Path) -> None:
     """A worker of the node's own user can change its directory; a link out is unlinked."""
     (tmp_path / "precious").write_bytes(b"x")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -113,3 +114,13 @@ def outcome(data: bytes) -> tuple[dict[str, str], tuple[ConfigurationError, ...]
 @given(st.text(st.characters(exclude_characters="\0\r'", exclude_categories=("Cs",)), max_size=80))
 def test_single_quotes_keep_what_is_in_them(value: str) -> None:
     assert parse(f"A='{value}'\nB=1".encode(), "f") == {"A": value, "B": "1"}
+
+
+def test_the_sample_of_the_guide() -> None:
+    guide = Path(__file__).parents[3].joinpath("docs/secrets.md").read_text()
+    sample = next(block for block in guide.split("```") if block.startswith("sh\n# the database"))
+    assert parse(sample.removeprefix("sh").encode(), "f") == {
+        "DB_HOST": "db.example",
+        "GREETING": 'single quotes: everything as it is, \\ and $ and "',
+        "MOTD": 'double quotes: " \\ $ ` stand for themselves,\nand a value may have several lines',
+    }

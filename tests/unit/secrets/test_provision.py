@@ -188,6 +188,21 @@ def test_what_cannot_be_removed_is_told(node: Node) -> None:
     assert node.changed() == ()
 
 
+def test_the_end_of_a_node_leaves_nothing(node: Node) -> None:
+    node.provision.clear()
+    node.store.set("A", Secret(b"1"))
+    given = node.start("A")
+    assert given.directory is not None
+    node.provision.clear()
+    assert not os.path.exists(os.path.dirname(given.directory))
+    again = node.start("A")
+    assert again.directory is not None
+    os.chmod(again.directory, 0o700)
+    os.mkdir(Path(again.directory, "mine"))
+    node.provision.clear()
+    assert "secrets of workers are left in" in node.warnings[-1]
+
+
 def test_a_place_that_cannot_be_used_keeps_the_worker_from_starting(node: Node) -> None:
     node.store.set("A", Secret(b"hunter2"))
     node.file("run", "a file where a directory should be")
