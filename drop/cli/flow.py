@@ -32,7 +32,7 @@ def flow_list(
         (flow["name"], flow["state"], str(len(flow["pools"])), str(flow["file"]))
         for flow in reply["flows"]
     ]
-    _print_table(("flow", "state", "pools", "file"), rows)
+    print_table(("flow", "state", "pools", "file"), rows)
     return errors.OK
 
 
@@ -82,7 +82,7 @@ def flow_info(
         return errors.OK
     print(f"{reply['name']}  {reply['state']}  {reply['file']}")
     rows = [row for pool in reply["pools"] for row in _pool_rows(pool)]
-    _print_table(("pool", "kind", "state", "worker", "pid", "since", "restarts", "command"), rows)
+    print_table(("pool", "kind", "state", "worker", "pid", "since", "restarts", "command"), rows)
     for pool in reply["pools"]:
         for source in pool.get("subscriptions", []):
             filter_ = f" containing {source['filter']!r}" if source["filter"] else ""
@@ -133,7 +133,7 @@ def _one_line(text: str) -> str:
     return text.replace("\n", "\\n")
 
 
-def _print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+def print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     """Plain columns, as wide as what is in them: they are piped to awk as often as read."""
     lines = [columns, *rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
