@@ -84,14 +84,15 @@ size_t drop_ordered_parse(struct drop_worker *worker, char *bytes, size_t length
     worker->scanned = worker->needed = 0;
     while (at < length) {
         struct drop_answer answer;
+        /* Not only a whole answer: what has begun would become the beginning of the next one. */
+        if (worker->head == worker->tail) {
+            *end = DROP_PASS_UNASKED;
+            break;
+        }
         enum drop_found found = find_answer(worker, bytes + at, length - at, scanned, &answer);
         if (found != DROP_FOUND) {
             if (found == DROP_TOO_LONG)
                 *end = DROP_PASS_TOO_LONG;
-            break;
-        }
-        if (worker->head == worker->tail) {
-            *end = DROP_PASS_UNASKED;
             break;
         }
         struct drop_ticket ticket = worker->tickets[worker->head & worker->ticket_mask];

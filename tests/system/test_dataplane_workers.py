@@ -205,3 +205,14 @@ def test_removing_a_worker(plane: Dataplane, make_gate: Callable[[str], Gate], d
         answers = wire.answers(2)
     assert answers[1] == ("ok", b"behind")
     assert answers[0][0] == ("ok" if drain else "error")
+
+
+def test_the_beginning_of_an_answer_that_nobody_asked_for_ends_the_worker(
+    plane: Dataplane,
+) -> None:
+    """It would become the beginning of the first answer."""
+    pool = plane.pool("p", ["sh", "-c", "printf surprise; exec cat"])
+    assert plane.wait_gone(pool) == [("unasked", 0)]
+    plane.worker(pool)
+    with plane.connect() as wire:
+        assert wire.ask("p", b"next") == ("ok", b"next")

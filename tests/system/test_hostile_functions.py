@@ -177,6 +177,8 @@ def test_a_program_that_cannot_be_started(enter: Enter, tmp_path: Path, case: st
         ("kill -SEGV $$", "killed by SIGSEGV"),
         ("no-such-command", "exit code 127"),
         ("echo garbage; exec cat", "wrote to stdout without being asked"),
+        ("printf garbage; exec cat", "wrote to stdout without being asked"),
+        ("exec cat /dev/zero", "wrote to stdout without being asked"),
         ("exec yes", "wrote to stdout without being asked"),
     ],
 )
