@@ -33,11 +33,16 @@ from drop.host.limits import raise_descriptor_limit
 from drop.host.listeners import Listeners
 from drop.host.lock import DirectoryLock
 from drop.host.notify import Notifier
+from drop.secrets.credentials import Credentials, places
+from drop.secrets.operations import SecretOperations
+from drop.secrets.provision import NotProvided, Provision, Wants
+from drop.secrets.store import SecretStore
+from drop.secrets.value import SecretError
 from drop.workers.environment import worker_environment
 from drop.workers.events import Policy, Restart
 from drop.workers.happenings import Happenings, MessageHandler
 from drop.workers.pool import Shared, WorkerPool
-from drop.workers.process import Command, Process, launch
+from drop.workers.process import Command, LaunchError, Process, launch
 from drop.workers.spawner import Spawner
 from drop.workers.supervision import Supervision
 
@@ -51,10 +56,17 @@ KILL_SECONDS = 2.0
 class PlannedPools:
     """Makes worker pools of planned ones."""
 
-    def __init__(self, shared: Shared, settings: Settings, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        shared: Shared,
+        settings: Settings,
+        environ: Mapping[str, str],
+        provision: Provision,
+    ) -> None:
         self._shared = shared
         self._settings = settings
         self._environ = environ
+        self._provision = provision
 
     def create(self, pool: plan.Pool) -> WorkerPool:
         return WorkerPool(
@@ -76,15 +88,27 @@ class PlannedPools:
         )
 
     def _launch(self, pool: plan.Pool, worker: int) -> Process:
+        how = pool.launch
+        wants = Wants(how.secrets, how.env_files, how.place)
+        try:
+            given = self._provision.for_worker(pool.name, worker, wants)
+        except NotProvided as error:
+            raise LaunchError(str(error), hopeless=True) from None
         environment = worker_environment(
             self._environ,
             node=self._settings.name,
-            flow=pool.launch.flow,
+            flow=how.flow,
             pool=pool.name,
             worker=worker,
-            extra=dict(pool.launch.env),
+            extra=given.environment(dict(how.env)),
         )
-        return launch(Command(pool.launch.argv, pool.launch.cwd, environment))
+        try:
+            process = launch(Command(how.argv, how.cwd, environment))
+        except LaunchError:
+            given.release()
+            raise
+        process.when_reaped = given.release
+        return process
 
 
 class Node:
@@ -159,6 +183,12 @@ class Node:
         running = self.runner.pools.get(pool)
         return running.supervision if isinstance(running, WorkerPool) else None
 
+    def renew(self, pool: str) -> None:
+        """Replace the workers of a pool in turn, with the command that they have."""
+        planned = self.runner.wiring.pools.get(pool)
+        if planned is not None:
+            self._pools.update(self.runner.pools[pool], planned, replace_workers=True)
+
     # --- starting ---
 
     def _build(self, stack: contextlib.AsyncExitStack) -> None:
@@ -175,7 +205,9 @@ class Node:
         self.happenings = Happenings(self.dataplane, reactor, _on_error)
         self.happenings.start()
         stack.callback(self.happenings.stop)
-        self.logger = Logger(settings.log_dir, **settings.logs.model_dump())
+        self.logger = Logger(
+            settings.log_dir, **settings.logs.model_dump()
+        )
         self.logger.start()
         stack.callback(self.logger.stop)
         shared = Shared(
@@ -186,9 +218,9 @@ class Node:
             self.clock,
             journal.event,
         )
-        self.runner = Runner(
-            PlannedPools(shared, settings, self._environ), self.dataplane, self.clock.now
-        )
+        provision = self._build_secrets(stack)
+        self._pools = PlannedPools(shared, settings, self._environ, provision)
+        self.runner = Runner(self._pools, self.dataplane, self.clock.now)
         self.flows = Flows(
             self.runner,
             FlowStore(settings.flow_dir),
@@ -196,6 +228,18 @@ class Node:
             grace_seconds=settings.grace_ms / 1000.0,
             report=_report_configuration,
         )
+
+    def _build_secrets(self, stack: contextlib.AsyncExitStack) -> Provision:
+        var_dir = self.settings.var_dir
+        credentials = Credentials(var_dir, places(var_dir, self._environ, os.geteuid()))
+        store = SecretStore(var_dir)
+        provision = Provision(store, credentials, _report_secrets)
+        provision.clear()
+        stack.callback(provision.clear)
+        self.secrets = SecretOperations(
+            store, provision, lambda: self.runner.pools, self.renew, journal.event
+        )
+        return provision
 
     def _open_control(self, handler: MessageHandler) -> None:
         pool = self.dataplane.pool_create(
@@ -230,7 +274,14 @@ class Node:
             journal.event("error", "reload_failed", text="the running flows stay as they were")
         else:
             journal.event("info", "reloaded", pools=len(self.runner.pools))
+        self._renew_changed()
         self._notifier.reloaded()
+
+    def _renew_changed(self) -> None:
+        try:
+            self.secrets.changed({})
+        except SecretError as error:
+            _report_secrets(str(error))
 
     # --- stopping ---
 
@@ -282,6 +333,10 @@ def _make_directories(settings: Settings) -> None:
 
 def _report_configuration(fault: ConfigurationError) -> None:
     journal.event("warning", "configuration", text=str(fault))
+
+
+def _report_secrets(text: str) -> None:
+    journal.event("warning", "secrets", text=text)
 
 
 def _on_error(what: str, error: Exception) -> None:

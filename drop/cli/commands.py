@@ -22,6 +22,7 @@ class Text(NamedTuple):
     help: str
     metavar: str | None = None
     short: str = ""
+    hidden: bool = False
 
 
 #: By command, where commands differ, or by parameter.
@@ -58,6 +59,12 @@ PARAMETERS = {
     "logs.lines": Text("How many of the last lines; 20, or all with --since.", "N", "-n"),
     "since": Text("Only lines since then: 90s, 15m, 2h, 1d, or a time as in the log.", "WHEN"),
     "grep": Text("Only lines in which this regular expression matches.", "PATTERN"),
+    "name": Text("Name of the secret."),
+    "value": Text("Never here: it comes from stdin, from --file, or is asked for.", hidden=True),
+    "secret set.file": Text("Take the value from a file, byte for byte.", "FILE"),
+    "secret set.raw": Text("Keep the newline at the end of stdin."),
+    "force": Text("Also while functions that run use it."),
+    "var_dir": Text("The directory of a node that does not run.", "DIRECTORY"),
     "directory": Text("Where the logs are, without asking the node.", "DIRECTORY"),
 }
 
@@ -75,8 +82,17 @@ SUMMARIES = {
     "flow start": "Start a flow.",
     "flow stop": "Stop a flow.",
     "flow info": "Show a flow's pools and workers.",
+    "secret set": "Keep a secret; workers that use it are replaced in turn.",
+    "secret list": "List the secrets, without their values.",
+    "secret remove": "Forget a secret.",
+    "secret rotate": "Replace workers that have older values than there are now.",
 }
 
+
+GROUPS = {
+    "flow": "Start and stop flows.",
+    "secret": "Keep what functions need and nobody else may see.",
+}
 
 Choose = Callable[[Callable[[], int]], None]
 
@@ -91,8 +107,10 @@ def build(choose: Choose) -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     app.callback(invoke_without_command=True)(_main)
-    groups = {"": app, "flow": typer.Typer(help="Start and stop flows.", no_args_is_help=True)}
-    app.add_typer(groups["flow"], name="flow")
+    groups = {"": app}
+    for name, help_ in GROUPS.items():
+        groups[name] = typer.Typer(help=help_, no_args_is_help=True)
+        app.add_typer(groups[name], name=name)
     for path, form in COMMANDS.items():
         group, _, name = path.rpartition(" ")
         groups[group].command(name, help=SUMMARIES[path])(_command(path, form, choose))
@@ -137,6 +155,6 @@ def _command(path: str, form: Form, choose: Choose) -> Callable[..., None]:
 def _describe(path: str, name: str, *, positional: bool) -> Any:
     text = PARAMETERS.get(f"{path}.{name}") or PARAMETERS[name]
     if positional:
-        return typer.Argument(help=text.help, show_default=False)
+        return typer.Argument(help=text.help, show_default=False, hidden=text.hidden)
     flags = [f"--{name.replace('_', '-')}", *([text.short] if text.short else [])]
     return typer.Option(*flags, help=text.help, metavar=text.metavar)

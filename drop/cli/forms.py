@@ -38,6 +38,10 @@ COMMANDS = {
     "flow start": Form("flow", "flow_start", ("flow",)),
     "flow stop": Form("flow", "flow_stop", ("flow",)),
     "flow info": Form("flow", "flow_info", ("flow",)),
+    "secret set": Form("secret", "secret_set", ("name", "value")),
+    "secret list": Form("secret", "secret_list"),
+    "secret remove": Form("secret", "secret_remove", ("name",)),
+    "secret rotate": Form("secret", "secret_rotate"),
 }
 
 #: Names of the original's command; they work and are not shown.

@@ -18,13 +18,15 @@ from drop.control.describe import flow_info, flow_list, node_info, worker_list
 from drop.flow.flows import FlowError
 from drop.host import journal
 from drop.node import Node
+from drop.secrets.operations import REQUEST_BYTES_MAX as SECRET_REQUEST_BYTES_MAX
+from drop.secrets.value import SecretError
 
 Document = dict[str, Any]
 
 STATUS_OK = 0
 """Of the protocol. A refused operation is an answer, too; the status is for a lost one."""
-REQUEST_BYTES_MAX = 65_536
-"""An operation and a path."""
+REQUEST_BYTES_MAX = max(65_536, SECRET_REQUEST_BYTES_MAX)
+"""An operation with a path, or with the largest secret."""
 OPERATIONS_MAX = 64
 """At the same time. Starts and stops wait for each other; the rest takes no time."""
 
@@ -49,6 +51,10 @@ class Control:
             "flow.reload": self._flow_reload,
             "node.info": self._node_info,
             "worker.list": self._worker_list,
+            "secret.set": _at_once(node.secrets.set),
+            "secret.list": _at_once(node.secrets.list),
+            "secret.remove": _at_once(node.secrets.remove),
+            "secret.changed": _at_once(node.secrets.changed),
         }
 
     def on_message(self, token: int, payload: bytes) -> None:
@@ -64,7 +70,7 @@ class Control:
     async def _handle(self, token: int, payload: bytes) -> None:
         try:
             answer = {"ok": True, **await self.carry_out(payload)}
-        except (Refused, FlowError) as error:
+        except (Refused, FlowError, SecretError) as error:
             answer = _refusal(error.kind, str(error))
         except Exception as error:  # ours; the caller must not wait for ever because of it
             journal.LOGGER.exception("internal_error")
@@ -72,7 +78,7 @@ class Control:
         self._answer(token, answer)
 
     async def carry_out(self, payload: bytes) -> Document:
-        """What one request yields. Raises Refused, FlowError."""
+        """What one request yields. Raises Refused, FlowError, SecretError."""
         if len(payload) > REQUEST_BYTES_MAX:
             raise Refused("bad_request", f"{len(payload)} bytes, at most {REQUEST_BYTES_MAX}")
         try:
@@ -128,6 +134,15 @@ class Control:
 
     async def _worker_list(self, request: Document) -> Document:
         return {"workers": worker_list(self._node)}
+
+
+def _at_once(operation: Callable[[Document], Document]) -> Callable[..., Awaitable[Document]]:
+    """One that waits for nothing, as the others are called."""
+
+    async def operate(request: Document) -> Document:
+        return operation(request)
+
+    return operate
 
 
 def _text(request: Document, key: str) -> str:

@@ -57,6 +57,7 @@ class Launch:
     newline: Literal["refuse", "ncm"] = "refuse"
     ready: str | None = None
     start_ms: int = 0
+    place: str = field(default="", compare=False)  # FILE:LINE of the function, for people
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +253,7 @@ def _launch(owner: _Owner) -> Launch:
         newline=function.newline,
         ready=function.ready,
         start_ms=function.start,
+        place=owner.flow.source.place(owner.path),
     )
 
 

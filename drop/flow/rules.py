@@ -106,6 +106,8 @@ def _environment_faults(env: object, path: Path) -> Iterator[Fault]:
             yield Fault(
                 (*path, name), "names that start with DROP_ are set by the node", "another name"
             )
+        if name == "CREDENTIALS_DIRECTORY":
+            yield Fault((*path, name), "the node sets it, for `secrets`", "another name")
 
 
 def _subscription_faults(subscriptions: object, path: Path) -> Iterator[Fault]:

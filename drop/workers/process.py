@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from errno import errorcode
@@ -146,6 +146,8 @@ class Process:
         self._pipes: tuple[int, int] | None = (stdin, stdout)
         self._stderr: int | None = stderr
         self._reaped = False
+        self.when_reaped: Callable[[], None] | None = None
+        """What to take back when the process has ended: what it was given besides its pipes."""
 
     def take_pipes(self) -> tuple[int, int]:
         """The writing end of stdin and the reading end of stdout; the caller's from here on."""
@@ -181,6 +183,8 @@ class Process:
             if fd is not None:
                 os.close(fd)
         self._pipes = self._stderr = None
+        if self.when_reaped is not None:
+            self.when_reaped()
         return ended
 
     def _wait(self) -> Exit:
