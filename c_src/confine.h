@@ -18,7 +18,7 @@
 
 #include "spawn_step.h"
 
-#define DROP_CONFINE_PATHS_MAX 64u /* of `kept` and `writable` together; each is a descriptor */
+#define DROP_CONFINE_PATHS_MAX 128u /* of `kept` and `writable` together; each is a descriptor */
 #define DROP_CONFINE_LIMITS_MAX 16u
 
 struct drop_limit {

@@ -77,5 +77,7 @@ def fault_of(user: str, configured: str | None = None) -> str:
 
 
 def default_is_shared(configured: str | None) -> bool:
-    """Workers run as `nobody`, with whatever else of this machine does."""
-    return os.geteuid() == 0 and for_workers(None, configured).name == LAST_RESORT
+    """Workers run as `nobody` because there is nobody better, not because somebody says so."""
+    if os.geteuid() != 0 or configured is not None:
+        return False
+    return for_workers(None, None).name == LAST_RESORT

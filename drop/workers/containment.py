@@ -167,6 +167,7 @@ class _Plan:
                 private += offers.shared_memory if private else ()
             elif self._can("landlock", asked=True):
                 self.arguments["landlock"] = True
+                self.arguments["no_new_privileges"] = True  # the kernel wants it first
             # Who gets no /tmp of its own shall at least have the one that there is.
             if wanted.private_tmp and not private:
                 writable += offers.temporary + offers.shared_memory

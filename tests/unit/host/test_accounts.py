@@ -43,7 +43,7 @@ def test_last_resort_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(accounts, "WORKER_USER", "no-such-user")
     assert for_workers(None, None).name == "nobody"
     assert accounts.default_is_shared(None)
-    assert not accounts.default_is_shared("root")
+    assert not accounts.default_is_shared("nobody")  # somebody wants it so
 
 
 @needs_root

@@ -32,9 +32,7 @@ def test_plain_user_is_told_what_is_off_and_what_to_do() -> None:
 
 @needs_root
 def test_user_of_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert by_name(examine("nobody"))["separate user"].detail == "workers run as nobody" or (
-        accounts.WORKER_USER != "nobody"
-    )
+    assert by_name(examine("nobody"))["separate user"].detail == "workers run as nobody"
     assert not by_name(examine("root"))["separate user"].on
     assert "no user 'no-such-user'" in by_name(examine("no-such-user"))["separate user"].detail
     monkeypatch.setattr(accounts, "WORKER_USER", "no-such-user")

@@ -180,6 +180,11 @@ def test_read_only_in_a_container_where_root_may_mount_nothing_read_only() -> No
     assert "landlock rules cannot name" in made.off["private_tmp"]
 
 
+def test_landlock_wants_no_new_privileges() -> None:
+    wanted = Wanted(read_only=True, no_new_privileges=False)
+    assert decide(wanted, PLAIN_HOST).arguments["no_new_privileges"] is True
+
+
 def test_read_only_that_cannot_be_had() -> None:
     host = replace(PLAIN_HOST, missing=PLAIN_HOST.missing | {"landlock": "no landlock"})
     made = decide(Wanted(read_only=True), host)

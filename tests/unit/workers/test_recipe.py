@@ -55,7 +55,7 @@ def test_one_recipe_starts_many() -> None:
         ({"slots": 2}, "slots: 2 for 0 groups"),
         ({"groups": [b"/a"]}, "slots: 0 for 1 groups"),
         ({"groups": [b"/a"] * 9, "slots": 1}, "groups: at most 8"),
-        ({"kept": [b"/a"] * 40, "writable": [b"/b"] * 25}, "at most 64 paths together"),
+        ({"kept": [b"/a"] * 70, "writable": [b"/b"] * 59}, "at most 128 paths together"),
         ({"limits": dict.fromkeys(range(17), 1)}, "limits: at most 16"),
         ({"uid": -2}, "uid: -2"),
         ({"private": [b"/a\0b"]}, "NUL"),
