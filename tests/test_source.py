@@ -24,15 +24,16 @@ BOTTOM = {"client", "message", "config", "clock", "errors"}
 MIDDLE = {"workers", "flow", "host", "images", "packages", "secrets"}
 # What each part of drop/ may import besides itself: what is below it.
 LAYERS = {
-    "cli": {"control", "node"} | MIDDLE | BOTTOM,
-    "control": {"node"} | MIDDLE | BOTTOM,
-    "node": MIDDLE | BOTTOM,
+    "cli": {"control", "node", "pools"} | MIDDLE | BOTTOM,
+    "control": {"node", "pools"} | MIDDLE | BOTTOM,
+    "node": {"pools"} | MIDDLE | BOTTOM,
     "workers": BOTTOM,
     "flow": BOTTOM,
     "host": BOTTOM,
     "images": BOTTOM,
     "packages": {"flow"} | BOTTOM,
     "secrets": BOTTOM,
+    "pools": MIDDLE | {"adapters"} | BOTTOM,
     "adapters": BOTTOM,  # programs of their own, run as workers
     "function": set(),  # what a function written in Python may import
     "client": {"errors", "clock", "message"},
@@ -40,7 +41,7 @@ LAYERS = {
     "config_model": {"errors"},
     "clock": set(),
     "errors": set(),
-    "testing": {"control", "node"} | MIDDLE | BOTTOM,
+    "testing": {"control", "node", "pools"} | MIDDLE | BOTTOM,
 }
 # Below every layer: helpers that know nothing of the rest.
 SHARED = {"document", "problems", "validation"}

@@ -20,10 +20,12 @@ def worker_environment(
     node: str,
     flow: str,
     pool: str,
-    worker: int,
+    kind: str,
+    newline: str,
     extra: Mapping[str, str],
 ) -> dict[str, str]:
-    """The variables of one worker; `extra` is what the flow names, and wins over what is inherited.
+    """The variables of the workers of a pool, but for DROP_WORKER, which has each one's number and
+    is set when it is started; `extra` is what the flow names, and wins over what is inherited.
 
     The DROP_* names are the node's: a flow cannot make a worker believe it is another one.
     """
@@ -31,7 +33,9 @@ def worker_environment(
         "DROP_NODE": node,
         "DROP_FLOW": flow,
         "DROP_POOL": pool,
-        "DROP_WORKER": str(worker),
+        "DROP_KIND": kind,
     }
+    if newline != "refuse":
+        own["DROP_NEWLINE"] = newline
     taken = {name: inherited[name] for name in INHERITED if name in inherited}
     return {"PATH": PATH} | taken | dict(extra) | own

@@ -1,0 +1,24 @@
+"""What all pools of a node have in common, found out and opened once at its start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from drop.config import Settings
+from drop.host.cgroups import NodeGroups
+from drop.host.confinement import Offers
+from drop.secrets.provision import Provision
+from drop.workers.pool import Shared
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    shared: Shared
+    settings: Settings
+    environ: Mapping[str, str]
+    """The node's own; workers get what `drop.workers.environment` names of it."""
+    offers: Offers
+    """What workers can be kept from."""
+    groups: NodeGroups
+    provision: Provision

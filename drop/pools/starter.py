@@ -1,0 +1,201 @@
+"""How the workers of one pool are started: their command, user, containment, secrets.
+
+One recipe serves all workers of a pool, unless they have secrets: then each has a directory of its
+own, and so an environment of its own.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from shlex import join
+
+from drop.flow.plan import Pool
+from drop.host.accounts import Account, UnknownUser, for_workers
+from drop.host.cgroup_tree import Limits
+from drop.host.cgroups import PoolGroups
+from drop.host.confinement import directories_named
+from drop.pools.adapters import command_of
+from drop.pools.host import Host
+from drop.secrets.credentials import Owner
+from drop.secrets.provision import Given, NotProvided, Wants
+from drop.workers.containment import Containment, Wanted, contain
+from drop.workers.environment import worker_environment
+from drop.workers.process import Command, LaunchError, Process, Recipe, explain, launch, prepare
+
+SPARE_SLOTS = 8
+"""Besides two for each worker: old ones may still be ending when their successors run."""
+EVERYBODY = 0
+"""The worker whose secrets all processes of kind exec share."""
+
+
+class Starter:
+    """Made with a pool, renewed when its launch changes, closed when it is gone."""
+
+    def __init__(self, pool: Pool, host: Host) -> None:
+        self._host = host
+        self._groups: PoolGroups | None = None
+        self._shared_given: Given | None = None
+        self.update(pool)
+
+    def update(self, pool: Pool) -> None:
+        """Workers that are started from now on are started so."""
+        self._pool = pool
+        self._recipe: Recipe | None = None
+        self._containment: Containment | None = None
+
+    def launch(self, worker: int) -> Process:
+        """Raises LaunchError."""
+        if not self._pool.launch.secrets:
+            if self._recipe is None:
+                self._recipe = self._prepare(self._provide(worker))
+            return launch(self._recipe, worker - 1)
+        given = self._provide(worker)
+        try:
+            process = launch(self._prepare(given), worker - 1)
+        except LaunchError:
+            given.release()
+            raise
+        process.when_reaped = given.release
+        return process
+
+    def capsule(self) -> object:
+        """For the dataplane, which starts processes of kind exec itself. Raises LaunchError."""
+        given = self._provide(EVERYBODY)
+        recipe = self._prepare(given)
+        try:
+            recipe.prepare_all()
+        except OSError as error:
+            given.release()
+            raise LaunchError(f"{self.command}: {error}", hopeless=False) from error
+        self._release_shared()
+        self._shared_given, self._recipe = given, recipe
+        return recipe.native.capsule()
+
+    def explain(self, number: int, step: str) -> str:
+        """Why the dataplane could not start a process."""
+        assert self._recipe is not None
+        return str(explain(self._recipe.command, number, step))
+
+    @property
+    def command(self) -> str:
+        """For people."""
+        return join(self._pool.launch.argv)
+
+    def close(self) -> None:
+        """The pool is gone: nothing of it is left running."""
+        self._release_shared()
+        if self._groups is not None:
+            self._groups.remove()
+
+    def _release_shared(self) -> None:
+        given, self._shared_given = self._shared_given, None
+        if given is not None:
+            given.release()
+
+    # --- the parts of a recipe ---
+
+    def _provide(self, worker: int) -> Given:
+        how = self._pool.launch
+        wants = Wants(how.secrets, how.env_files, how.place)
+        account = self._account()
+        other = account.uid != os.geteuid()
+        owner = Owner(account.uid, account.gid) if other else None
+        try:
+            return self._host.provision.for_worker(self._pool.name, worker, wants, owner)
+        except NotProvided as error:
+            raise LaunchError(str(error), hopeless=True) from None
+
+    def _account(self) -> Account:
+        try:
+            return for_workers(self._pool.launch.user, self._host.settings.worker_user)
+        except UnknownUser as error:
+            raise LaunchError(f"{self._pool.launch.place}: {error}", hopeless=True) from None
+
+    def _prepare(self, given: Given) -> Recipe:
+        how, account = self._pool.launch, self._account()
+        command = Command(
+            command_of(self._pool),
+            how.cwd,
+            self._environment(account, given.environment(dict(how.env))),
+            account.name,
+        )
+        containment = self._contain(account, given)
+        return prepare(
+            command,
+            containment.arguments,
+            groups=self._keep_groups(containment),
+            memory_mib=containment.groups.memory_mib,
+        )
+
+    def _environment(self, account: Account, extra: Mapping[str, str]) -> dict[str, str]:
+        pool, host = self._pool, self._host
+        inherited = dict(host.environ)
+        if account.uid != os.geteuid():
+            inherited["HOME"] = account.home
+        return worker_environment(
+            inherited,
+            node=host.settings.name,
+            flow=pool.launch.flow,
+            pool=pool.name,
+            kind=pool.launch.kind,
+            newline=pool.launch.newline,
+            extra=extra,
+        )
+
+    def _contain(self, account: Account, given: Given) -> Containment:
+        how, host = self._pool.launch, self._host
+        keys, limits = how.contain, how.limits
+        wanted = Wanted(
+            no_new_privileges=keys.no_new_privileges,
+            cgroup=keys.cgroup,
+            private_tmp=keys.tmp == "private",
+            read_only=keys.filesystem == "read-only",
+            write=tuple(os.path.join(how.cwd, path) for path in keys.write),
+            network=keys.network == "host",
+            memory_mib=how.memory_mib,
+            processes=limits.processes,
+            cpu=limits.cpu,
+            open_files=limits.open_files,
+            file_size_mib=limits.file_size,
+            core_mib=limits.core,
+        )
+        directories = directories_named(how.argv, how.cwd)
+        if given.directory is not None:
+            directories += (os.path.realpath(given.directory),)
+        containment = contain(
+            wanted,
+            host.offers,
+            account,
+            directories=directories,
+            groups_missing=host.groups.problems,
+        )
+        if self._containment is None:  # of each launch once, not for each worker
+            for warning in containment.warnings:
+                text = f"{how.place}: {warning}"
+                host.shared.report("warning", "containment", pool=self._pool.name, text=text)
+        self._containment = containment
+        return containment
+
+    def _keep_groups(self, containment: Containment) -> PoolGroups | None:
+        kept = containment.groups
+        limits = Limits(kept.memory_mib, kept.processes, kept.cpu)
+        if not self._pool.launch.contain.cgroup or not limits.controllers():
+            return None
+        slots = 2 * self._processes() + SPARE_SLOTS
+        try:
+            if self._groups is None:
+                self._groups = self._host.groups.pool(self._pool.name, slots, limits)
+            elif (self._groups.slots, self._groups.limits) != (slots, limits):
+                self._groups.update(slots, limits)
+        except OSError as error:
+            text = f"{self.command}: cannot make the control groups of the pool: {error}"
+            raise LaunchError(text, hopeless=False) from error
+        return self._groups
+
+    def _processes(self) -> int:
+        """At a time, those that are kept ready included."""
+        pool = self._pool
+        if pool.mailbox.kind != "exec":
+            return pool.workers
+        return pool.workers + (pool.workers if pool.spare is None else pool.spare)
