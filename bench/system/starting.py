@@ -1,4 +1,4 @@
-"""A thousand workers started at once: how long it takes, how a ping fares meanwhile, what they cost.
+"""A thousand workers started at once: how long it takes, what a ping takes meanwhile, their cost.
 
 Two shapes: one pool of a thousand, and a hundred pools of ten. The time is that of `flow.start`,
 which is answered when the last worker has been spawned; a client of its own pings the node all

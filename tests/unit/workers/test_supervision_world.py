@@ -97,7 +97,7 @@ class World:
         self.tell(ev.timer_event(key))
 
     def answer(self, slot: int, worker: int | None, outcome: str) -> None:
-        """To a health check; a real reactor cannot speak of a worker that it has told the end of."""
+        """To a health check; of a worker whose end was told, nothing more is told."""
         if worker is None or self.pipes.get(slot) != worker or outcome == "none":
             return
         if outcome == "timeout":
