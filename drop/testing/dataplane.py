@@ -10,6 +10,7 @@ from itertools import count
 from typing import Any
 
 WORKER_GONE, WORKER_DRAINED, POOL_DRAINED, DRAINED, MESSAGE, PUBLISHED, STATISTICS = range(1, 8)
+WORKER_READY, WORKER_HEALTH = 8, 9
 
 
 class FakeDataplane:
@@ -23,6 +24,11 @@ class FakeDataplane:
         self.pools: dict[int, str] = {}
         self.workers: dict[int, tuple[int, int, int]] = {}
         """By id: its pool, and the descriptors that lead to it."""
+        self.awaited: dict[int, bytes] = {}
+        """By worker: how the line begins that says it is ready; empty: it need not say so."""
+        self.marks: dict[int, int] = {}
+        self.health: str | None = "ok"
+        """The outcome of every health check; None: there is no answer."""
         self.refused: dict[str, str | None] = {}
         self.pools_max = 10_000
         self.happening_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -63,11 +69,26 @@ class FakeDataplane:
     def pool_refuse(self, pool: int, text: str | None) -> None:
         self.refused[self.pools[pool]] = text
 
-    def worker_add(self, pool: int, stdin_fd: int, stdout_fd: int, pid: int = 0) -> int:
+    def worker_add(
+        self,
+        pool: int,
+        stdin_fd: int,
+        stdout_fd: int,
+        pid: int = 0,
+        *,
+        ready: bytes = b"",
+        mark: int = 0,
+    ) -> int:
         worker = next(self._ids)
         self.workers[worker] = pool, stdin_fd, stdout_fd
+        self.awaited[worker], self.marks[worker] = ready, mark
         self.commands.append(("worker_add", self.pools[pool]))
         return worker
+
+    def worker_probe(self, worker: int, payload: bytes, expect: bytes | None) -> None:
+        self.commands.append(("worker_probe", worker, payload, expect))
+        if worker in self.workers and self.health is not None:
+            self.emit(WORKER_HEALTH, self.workers[worker][0], worker, self.health)
 
     def worker_remove(self, worker: int, *, drain: bool) -> None:
         if worker in self.workers:
@@ -79,6 +100,10 @@ class FakeDataplane:
 
     def worker_exited(self, worker: int) -> None:
         self.give_up(worker, "eof")
+
+    def say_ready(self, worker: int) -> None:
+        """As the dataplane does when the line comes."""
+        self.emit(WORKER_READY, self.workers[worker][0], worker)
 
     def give_up(self, worker: int, reason: str, unanswered: int = 0, answered: int = 0) -> None:
         """As the dataplane does with a worker that broke its contract."""

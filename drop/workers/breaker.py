@@ -88,7 +88,7 @@ TABLE: dict[BreakerState, dict[BreakerEvent, BreakerCell | None]] = {
 
 class Breaker:
     def __init__(self, limits: BreakerLimits, random: Callable[[], float]) -> None:
-        self._limits = limits
+        self.limits = limits
         self._random = random
         self._fruitless: deque[float] = deque(maxlen=limits.fruitless_max)
         self._openings = 0  # in a row
@@ -100,8 +100,8 @@ class Breaker:
             self._fruitless.clear()
             return self._step(BreakerEvent.FRUITFUL)
         self._fruitless.append(now)
-        recent = now - self._fruitless[0] <= self._limits.window_seconds
-        too_many = recent and len(self._fruitless) == self._limits.fruitless_max
+        recent = now - self._fruitless[0] <= self.limits.window_seconds
+        too_many = recent and len(self._fruitless) == self.limits.fruitless_max
         return self._step(BreakerEvent.LIMIT if hopeless or too_many else BreakerEvent.FRUITLESS)
 
     def timer(self) -> BreakerAction | None:
@@ -116,9 +116,9 @@ class Breaker:
         """Until the next trial (0.75 to 1 of the doubled time, so that pools do not march in
         step), or until the running trial counts as passed."""
         if self.state is BreakerState.TRIAL:
-            return self._limits.proven_seconds
-        doubled = self._limits.open_seconds * 2.0 ** min(self._openings - 1, 30)
-        return min(self._limits.open_seconds_max, doubled) * (0.75 + 0.25 * self._random())
+            return self.limits.proven_seconds
+        doubled = self.limits.open_seconds * 2.0 ** min(self._openings - 1, 30)
+        return min(self.limits.open_seconds_max, doubled) * (0.75 + 0.25 * self._random())
 
     def _step(self, event: BreakerEvent) -> BreakerAction | None:
         cell = TABLE[self.state][event]

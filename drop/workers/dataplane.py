@@ -33,7 +33,18 @@ class Dataplane(Protocol):
 
     def pool_refuse(self, pool: int, text: str | None) -> None: ...
 
-    def worker_add(self, pool: int, stdin_fd: int, stdout_fd: int, pid: int = 0) -> int: ...
+    def worker_add(
+        self,
+        pool: int,
+        stdin_fd: int,
+        stdout_fd: int,
+        pid: int = 0,
+        *,
+        ready: bytes = b"",
+        mark: int = 0,
+    ) -> int: ...
+
+    def worker_probe(self, worker: int, payload: bytes, expect: bytes | None) -> None: ...
 
     def worker_remove(self, worker: int, *, drain: bool) -> None: ...
 

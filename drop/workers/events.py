@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from drop.workers.breaker import BreakerLimits
+from drop.workers.health import Health
 
 
 class Restart(StrEnum):
@@ -25,6 +26,16 @@ class Policy:
     """Where its stderr goes; for people."""
     workers: int = 1
     restart: Restart = Restart.ALWAYS
+    ready: str | None = None
+    """A worker is ready when its stdout has a line that begins with this; None: when it runs."""
+    start_seconds: float = 30.0
+    """For a worker to say so."""
+    health: Health | None = None
+    surge: bool = False
+    """A roll-out begins with one worker more than `workers`, so that no old one is taken away
+    before a new one is ready. Not for a function of which two cannot run side by side."""
+    settle_seconds: float = 0.5
+    """Without `ready`: a new version that has run so long is taken for one that starts."""
     drain_seconds: float = 10.0
     """For the answers that one worker owes when it is replaced or no longer wanted."""
     close_seconds: float = 2.0
@@ -58,6 +69,14 @@ class Update:
 
 
 @dataclass(frozen=True, slots=True)
+class Renew:
+    """Start workers anew, one after the other; those that wait for their next start, at once."""
+
+    slots: frozenset[int] | None = None
+    """None: all."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """Finish what was accepted, within the grace."""
 
@@ -82,6 +101,18 @@ class SpawnFailed:
     """The command, errno and what was tried, for people."""
     hopeless: bool
     """No retry can help until somebody changes something: not found, not executable ..."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class HealthAnswer:
+    slot: int
+    outcome: str
+    """`ok`; `busy`: it had work and was not asked; `wrong`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +155,23 @@ class BreakerTimer:
 
 
 @dataclass(frozen=True, slots=True)
+class HealthTimer:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class RollOutTimer:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
 class PoolDrained:
     pass
 
 
-SlotInput = Spawned | SpawnFailed | Gone | Drained | Exited | SlotTimer
-Input = Start | Update | Stop | Kill | PoolTimer | BreakerTimer | PoolDrained | SlotInput
+Timer = PoolTimer | BreakerTimer | HealthTimer | RollOutTimer
+SlotInput = Spawned | SpawnFailed | Ready | HealthAnswer | Gone | Drained | Exited | SlotTimer
+Input = Start | Update | Renew | Stop | Kill | Timer | PoolDrained | SlotInput
 
 # --- asked for ---
 
@@ -166,7 +208,27 @@ class Signal:
 
 
 TimerKey = int | str
-"""A slot's number, `pool` or `breaker`."""
+"""A slot's number, or one of TIMERS."""
+
+TIMERS: dict[TimerKey, Timer] = {
+    "pool": PoolTimer(),
+    "breaker": BreakerTimer(),
+    "health": HealthTimer(),
+    "rollout": RollOutTimer(),
+}
+
+
+def timer_event(key: TimerKey) -> Timer | SlotTimer:
+    """What is told when it fires."""
+    return SlotTimer(key) if isinstance(key, int) else TIMERS[key]
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Ask an idle worker whether it is well."""
+
+    slot: int
+    health: Health
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +268,15 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
+class RolledOut:
+    """A roll-out is complete; or (with an error) it has met a new worker that failed, leaves the
+    old ones alone and tries again."""
+
+    replaced: int
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PoolStopped:
     """No process of the pool lives; it can be removed. The last action there is."""
 
@@ -220,6 +291,8 @@ Action = (
     | CancelTimer
     | DrainPool
     | Refuse
+    | Probe
     | Report
+    | RolledOut
     | PoolStopped
 )

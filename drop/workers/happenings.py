@@ -17,6 +17,10 @@ class PoolListener(Protocol):
 
     def worker_drained(self, worker: int) -> None: ...
 
+    def worker_ready(self, worker: int) -> None: ...
+
+    def worker_health(self, worker: int, outcome: str) -> None: ...
+
     def pool_drained(self) -> None: ...
 
 
@@ -25,6 +29,8 @@ class Kinds(Protocol):
 
     WORKER_GONE: int
     WORKER_DRAINED: int
+    WORKER_READY: int
+    WORKER_HEALTH: int
     POOL_DRAINED: int
     DRAINED: int
     MESSAGE: int
@@ -49,6 +55,8 @@ class Happenings:
         self._handlers: dict[int, Callable[..., None]] = {
             kinds.WORKER_GONE: self._worker_gone,
             kinds.WORKER_DRAINED: self._worker_drained,
+            kinds.WORKER_READY: self._worker_ready,
+            kinds.WORKER_HEALTH: self._worker_health,
             kinds.POOL_DRAINED: self._pool_drained,
             kinds.DRAINED: self.drained.set,
             kinds.MESSAGE: self._message,
@@ -103,6 +111,14 @@ class Happenings:
     def _worker_drained(self, pool: int, worker: int) -> None:
         if listener := self._pools.get(pool):
             listener.worker_drained(worker)
+
+    def _worker_ready(self, pool: int, worker: int) -> None:
+        if listener := self._pools.get(pool):
+            listener.worker_ready(worker)
+
+    def _worker_health(self, pool: int, worker: int, outcome: str) -> None:
+        if listener := self._pools.get(pool):
+            listener.worker_health(worker, outcome)
 
     def _pool_drained(self, pool: int) -> None:
         if listener := self._pools.get(pool):

@@ -7,25 +7,31 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from drop.clock import Clock, Timer
 from drop.workers import events as ev
 from drop.workers.dataplane import Dataplane
 from drop.workers.happenings import Happenings
 from drop.workers.process import LaunchError, Process
+from drop.workers.slot import LIVE
 from drop.workers.spawner import Spawner, Ticket
 from drop.workers.supervision import Supervision
+
+_Result = TypeVar("_Result")
 
 Launch = Callable[[int], Process]
 """Starts a worker, given its number in the pool (from 1). Raises LaunchError."""
 
 
 class Logs(Protocol):
-    def add(self, pool: str, worker: int, pid: int, fd: int) -> None: ...
+    def add(self, pool: str, worker: int, pid: int, fd: int) -> int:
+        """Takes the reading end of a stderr; returns what the dataplane marks a message with."""
 
 
 class Report(Protocol):
@@ -66,6 +72,7 @@ class WorkerPool:
         self._tickets: dict[int, Ticket] = {}
         self._timers: dict[ev.TimerKey, Timer] = {}
         self._unstarted = set(range(policy.workers))
+        self._rolled_out: list[asyncio.Future[ev.RolledOut]] = []
         loop = asyncio.get_running_loop()
         self.started: asyncio.Future[None] = loop.create_future()
         self.drained: asyncio.Future[None] = loop.create_future()
@@ -93,6 +100,31 @@ class WorkerPool:
         self._launch = launch
         self._tell(ev.Update(policy, replace))
 
+    def renew(self, workers: Collection[int] | None) -> asyncio.Future[ev.RolledOut]:
+        """Start these workers anew (None: all), as an update does. Done when they are all new, or
+        when one of the new ones has failed; or cancelled, when the pool is not up."""
+        told: asyncio.Future[ev.RolledOut] = asyncio.get_running_loop().create_future()
+        self._rolled_out.append(told)
+        slots = None if workers is None else frozenset(worker - 1 for worker in workers)
+        self._tell(ev.Renew(slots))
+        if self._supervision.roll_out is None and not told.done():
+            told.cancel()
+        return told
+
+    def signal(self, worker: int, number: int) -> bool:
+        """Send a signal to the process group of a worker; False: it has no process. What follows
+        is up to the supervision, which sees the end of the process, if it ends."""
+        slot = self._supervision.slots.get(worker - 1)
+        if slot is None or slot.state not in LIVE:
+            return False
+        process = self._workers[slot.number].process
+        if number in (signal.SIGKILL, signal.SIGTERM):
+            process.signal_group(kill=number == signal.SIGKILL)
+        else:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, number)  # not reaped: the state says so
+        return True
+
     @property
     def supervision(self) -> Supervision:
         """To look at, not to change."""
@@ -108,13 +140,21 @@ class WorkerPool:
         if (slot := self._slot_of(worker)) is not None:
             self._tell(ev.Drained(slot))
 
+    def worker_ready(self, worker: int) -> None:
+        if (slot := self._slot_of(worker, last=False)) is not None:
+            self._tell(ev.Ready(slot))
+
+    def worker_health(self, worker: int, outcome: str) -> None:
+        if (slot := self._slot_of(worker, last=False)) is not None:
+            self._tell(ev.HealthAnswer(slot, outcome))
+
     def pool_drained(self) -> None:
-        _done(self.drained)
+        _done(self.drained, None)
         self._tell(ev.PoolDrained())
 
-    def _slot_of(self, worker: int) -> int | None:
-        """None for a worker that has a successor already."""
-        slot = self._slots.pop(worker, None)
+    def _slot_of(self, worker: int, *, last: bool = True) -> int | None:
+        """None for a worker that has a successor already. `last`: no more news of it will come."""
+        slot = self._slots.pop(worker, None) if last else self._slots.get(worker)
         return slot if slot is not None and self._workers[slot].id == worker else None
 
     # --- what supervision asks for ---
@@ -142,12 +182,18 @@ class WorkerPool:
             case ev.CancelTimer(key):
                 if timer := self._timers.pop(key, None):
                     timer.cancel()
+            case ev.Probe(slot, health):
+                dataplane.worker_probe(self._workers[slot].id, health.message, health.expect)
             case ev.DrainPool():
                 dataplane.pool_drain(self.id)
             case ev.Refuse(text):
                 dataplane.pool_refuse(self.id, text)
             case ev.Report():
                 self._report(action)
+            case ev.RolledOut():
+                told, self._rolled_out = self._rolled_out, []
+                for future in told:
+                    _done(future, action)
             case ev.PoolStopped():
                 self._finish()
 
@@ -164,14 +210,17 @@ class WorkerPool:
         shared, policy = self._shared, self._supervision.policy
         stderr = process.take_stderr()
         try:
-            shared.logs.add(policy.pool, slot + 1, process.pid, stderr)
+            mark = shared.logs.add(policy.pool, slot + 1, process.pid, stderr)
         except OSError as error:
             os.close(stderr)
             process.reap()
             raise LaunchError(f"{policy.command}: {error}", hopeless=False) from error
-        worker = _Worker(
-            process, shared.dataplane.worker_add(self.id, *process.take_pipes(), process.pid)
+        ready = (policy.ready or "").encode()
+        stdin, stdout = process.take_pipes()
+        id_ = shared.dataplane.worker_add(
+            self.id, stdin, stdout, process.pid, ready=ready, mark=mark
         )
+        worker = _Worker(process, id_)
         self._workers[slot], self._slots[worker.id] = worker, slot
         loop = asyncio.get_running_loop()
         loop.add_reader(process.pidfd, partial(self._exited, slot, process))
@@ -185,15 +234,16 @@ class WorkerPool:
     def _slot_started(self, slot: int) -> None:
         self._unstarted.discard(slot)
         if not self._unstarted:
-            _done(self.started)
+            _done(self.started, None)
 
     def _set_timer(self, key: ev.TimerKey, seconds: float) -> None:
         if old := self._timers.pop(key, None):
             old.cancel()
-        event: ev.Input = ev.PoolTimer() if key == "pool" else ev.BreakerTimer()
-        if isinstance(key, int):
-            event = ev.SlotTimer(key)
-        self._timers[key] = self._shared.clock.call_later(seconds, partial(self._tell, event))
+        self._timers[key] = self._shared.clock.call_later(seconds, partial(self._fire, key))
+
+    def _fire(self, key: ev.TimerKey) -> None:
+        del self._timers[key]
+        self._tell(ev.timer_event(key))
 
     def _report(self, told: ev.Report) -> None:
         self._shared.report(
@@ -208,9 +258,9 @@ class WorkerPool:
     def _finish(self) -> None:
         assert not self._timers, "a stopped pool waits for nothing"
         for future in (self.started, self.drained, self.stopped):
-            _done(future)
+            _done(future, None)
 
 
-def _done(future: asyncio.Future[None]) -> None:
+def _done(future: asyncio.Future[_Result], result: _Result) -> None:
     if not future.done():
-        future.set_result(None)
+        future.set_result(result)

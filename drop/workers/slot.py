@@ -17,6 +17,7 @@ from typing import NamedTuple
 class SlotState(StrEnum):
     STOPPED = "stopped"  # nothing runs, nothing will
     STARTING = "starting"  # waits for its turn to be spawned
+    READYING = "readying"  # the process lives; it gets nothing before it says that it is ready
     RUNNING = "running"  # the process lives, the reactor feeds it
     DRAINING = "draining"  # gets nothing new, still owes answers
     CLOSING = "closing"  # its stdin is closed, which means stop
@@ -30,12 +31,15 @@ class SlotState(StrEnum):
 
 
 class SlotEvent(StrEnum):
-    START = "start"
-    SPAWNED = "spawned"
+    START = "start"  # or: do not wait any longer
+    SPAWNED = "spawned"  # and ready with that: it has nothing to say before it is
+    SPAWNED_UNREADY = "spawned_unready"
+    READY = "ready"  # the line came that says so
     SPAWN_FAILED = "spawn_failed"
     GONE = "gone"  # the reactor closed the pipes: the worker closed its end, or we asked
     FAULT = "fault"  # the reactor closed the pipes: timeout, or the worker broke its contract
     DRAINED = "drained"  # the reactor has the last answer and closed the pipes
+    UNFIT = "unfit"  # it failed its health check
     EXITED = "exited"
     TIMER = "timer"
     STOP = "stop"  # let it answer what it has, then close its stdin
@@ -55,6 +59,7 @@ class SlotAction(StrEnum):
     TELL_EXITED = "tell_exited"  # reactor.worker_exited
     SIGNAL_TERM = "signal_term"  # to the process group, as is the next
     SIGNAL_KILL = "signal_kill"
+    TIMER_START = "timer_start"
     TIMER_GRACE = "timer_grace"
     TIMER_CLOSE = "timer_close"
     TIMER_TERM = "timer_term"
@@ -70,15 +75,16 @@ class Cell(NamedTuple):
 
 S, E, A = SlotState, SlotEvent, SlotAction
 
-TIMED = frozenset({S.DRAINING, S.CLOSING, S.TERMINATING, S.LEAVING, S.BACKOFF})
+TIMED = frozenset({S.READYING, S.DRAINING, S.CLOSING, S.TERMINATING, S.LEAVING, S.BACKOFF})
 """States that have a timer. It is cancelled when such a state is left; no other has one."""
 
-LIVE = frozenset({S.RUNNING, S.DRAINING, S.CLOSING, S.TERMINATING, S.LEAVING, S.KILLED})
+LIVE = frozenset({S.READYING, S.RUNNING, S.DRAINING, S.CLOSING, S.TERMINATING, S.LEAVING, S.KILLED})
 """States with a living process, as far as we know."""
 
 _PIPES_END = {E.GONE, E.FAULT, E.DRAINED}
 _VERDICTS = {E.RETRY, E.AGAIN, E.HOLD, E.FINISH}
-_SPAWN_ENDS = {E.SPAWNED, E.SPAWN_FAILED}
+_SPAWN_ENDS = {E.SPAWNED, E.SPAWNED_UNREADY, E.SPAWN_FAILED}
+_NEWS = {E.READY, E.UNFIT}  # of a worker, and possibly read after its end
 _ORDERS = {E.STOP, E.TERMINATE, E.KILL}
 _NEVER_ALIVE = {E.START, *_SPAWN_ENDS, *_VERDICTS}
 
@@ -114,24 +120,41 @@ TABLE: dict[SlotState, dict[SlotEvent, Cell | None]] = {
     S.STOPPED: _row(
         S.STOPPED,
         {E.START: _SPAWN},
-        late={*_PIPES_END, *_ORDERS},
+        late={*_PIPES_END, *_NEWS, *_ORDERS},
         never={E.EXITED, E.TIMER, *_SPAWN_ENDS, *_VERDICTS},
     ),
     S.STARTING: _row(
         S.STARTING,
         {
             E.SPAWNED: Cell(S.RUNNING),
+            E.SPAWNED_UNREADY: Cell(S.READYING, (A.TIMER_START,)),
             E.SPAWN_FAILED: _ENDED,
             E.STOP: _UNQUEUE,
             E.TERMINATE: _UNQUEUE,
             E.KILL: _UNQUEUE,
         },
-        late={*_PIPES_END, E.START},
+        late={*_PIPES_END, *_NEWS, E.START},
         never={E.EXITED, E.TIMER, *_VERDICTS},
+    ),
+    S.READYING: _row(
+        S.READYING,
+        {
+            E.READY: Cell(S.RUNNING),
+            E.GONE: Cell(S.LEAVING, (A.TIMER_LEAVE,)),
+            E.FAULT: _KILL,
+            E.EXITED: _DIED,
+            E.TIMER: _KILL_IN_USE,
+            E.STOP: Cell(S.DRAINING, (A.DRAIN, A.TIMER_GRACE)),
+            E.TERMINATE: _TERMINATE_IN_USE,
+            E.KILL: _KILL_IN_USE,
+        },
+        late={E.DRAINED, E.UNFIT},
+        never=_NEVER_ALIVE,
     ),
     S.RUNNING: _row(
         S.RUNNING,
         {
+            E.UNFIT: _KILL_IN_USE,
             E.GONE: Cell(S.LEAVING, (A.TIMER_LEAVE,)),
             E.FAULT: _KILL,
             E.EXITED: _DIED,
@@ -139,7 +162,7 @@ TABLE: dict[SlotState, dict[SlotEvent, Cell | None]] = {
             E.TERMINATE: _TERMINATE_IN_USE,
             E.KILL: _KILL_IN_USE,
         },
-        late={E.DRAINED},
+        late={E.DRAINED, E.READY},
         never={E.TIMER, *_NEVER_ALIVE},
     ),
     S.DRAINING: _row(
@@ -153,7 +176,7 @@ TABLE: dict[SlotState, dict[SlotEvent, Cell | None]] = {
             E.TERMINATE: _TERMINATE_IN_USE,
             E.KILL: _KILL_IN_USE,
         },
-        late={E.STOP},
+        late={*_NEWS, E.STOP},
         never=_NEVER_ALIVE,
     ),
     S.CLOSING: _row(
@@ -164,13 +187,13 @@ TABLE: dict[SlotState, dict[SlotEvent, Cell | None]] = {
             E.TERMINATE: _TERMINATE,
             E.KILL: _KILL,
         },
-        late={*_PIPES_END, E.STOP},
+        late={*_PIPES_END, *_NEWS, E.STOP},
         never=_NEVER_ALIVE,
     ),
     S.TERMINATING: _row(
         S.TERMINATING,
         {E.EXITED: _ENDED, E.TIMER: _KILL, E.KILL: _KILL},
-        late={*_PIPES_END, E.STOP, E.TERMINATE},
+        late={*_PIPES_END, *_NEWS, E.STOP, E.TERMINATE},
         never=_NEVER_ALIVE,
     ),
     S.LEAVING: _row(
@@ -181,19 +204,19 @@ TABLE: dict[SlotState, dict[SlotEvent, Cell | None]] = {
             E.TERMINATE: _TERMINATE,
             E.KILL: _KILL,
         },
-        late={*_PIPES_END, E.STOP},
+        late={*_PIPES_END, *_NEWS, E.STOP},
         never=_NEVER_ALIVE,
     ),
     S.KILLED: _row(
         S.KILLED,
         {E.EXITED: _ENDED},
-        late={*_PIPES_END, *_ORDERS},
+        late={*_PIPES_END, *_NEWS, *_ORDERS},
         never={E.TIMER, *_NEVER_ALIVE},
     ),
     S.EXITED: _row(
         S.EXITED,
         dict.fromkeys(_PIPES_END, _ENDED),
-        late=_ORDERS,
+        late={*_NEWS, *_ORDERS},
         never={E.EXITED, E.TIMER, *_NEVER_ALIVE},
     ),
     S.ENDED: _row(
@@ -205,18 +228,23 @@ TABLE: dict[SlotState, dict[SlotEvent, Cell | None]] = {
             E.FINISH: _STOPPED,
         },
         late=set(),
-        never={E.START, E.EXITED, E.TIMER, *_SPAWN_ENDS, *_PIPES_END, *_ORDERS},
+        never={E.START, E.EXITED, E.TIMER, *_SPAWN_ENDS, *_NEWS, *_PIPES_END, *_ORDERS},
     ),
     S.BACKOFF: _row(
         S.BACKOFF,
-        {E.TIMER: _SPAWN, E.HOLD: Cell(S.HELD), **dict.fromkeys(_ORDERS, _STOPPED)},
-        late={*_PIPES_END, E.START},
+        {
+            E.TIMER: _SPAWN,
+            E.START: _SPAWN,
+            E.HOLD: Cell(S.HELD),
+            **dict.fromkeys(_ORDERS, _STOPPED),
+        },
+        late={*_PIPES_END, *_NEWS},
         never={E.EXITED, E.RETRY, E.AGAIN, E.FINISH, *_SPAWN_ENDS},
     ),
     S.HELD: _row(
         S.HELD,
         {E.START: _SPAWN, **dict.fromkeys(_ORDERS, _STOPPED)},
-        late={*_PIPES_END, E.HOLD},
+        late={*_PIPES_END, *_NEWS, E.HOLD},
         never={E.EXITED, E.TIMER, E.RETRY, E.AGAIN, E.FINISH, *_SPAWN_ENDS},
     ),
 }

@@ -23,6 +23,12 @@ class Pool:
     def worker_drained(self, worker: int) -> None:
         self.heard.append((worker,))
 
+    def worker_ready(self, worker: int) -> None:
+        self.heard.append((worker, "ready"))
+
+    def worker_health(self, worker: int, outcome: str) -> None:
+        self.heard.append((worker, outcome))
+
     def pool_drained(self) -> None:
         raise RuntimeError("a mistake")
 
@@ -58,8 +64,11 @@ async def test_each_pool_hears_its_own(world: World) -> None:
     world.happenings.listen(2, two)
     world.dataplane.emit(fake.WORKER_GONE, 1, 7, "eof", 2, 3)
     world.dataplane.emit(fake.WORKER_DRAINED, 2, 8)
+    world.dataplane.emit(fake.WORKER_READY, 1, 9)
+    world.dataplane.emit(fake.WORKER_HEALTH, 2, 10, "wrong")
     await all_read(world)
-    assert (one.heard, two.heard) == ([(7, "eof", 2, 3)], [(8,)])
+    assert one.heard == [(7, "eof", 2, 3), (9, "ready")]
+    assert two.heard == [(8,), (10, "wrong")]
 
 
 async def test_news_of_a_removed_pool_are_no_news(world: World) -> None:
@@ -68,6 +77,8 @@ async def test_news_of_a_removed_pool_are_no_news(world: World) -> None:
     world.happenings.unlisten(1)
     world.dataplane.emit(fake.WORKER_GONE, 1, 7, "eof", 0, 0)
     world.dataplane.emit(fake.WORKER_DRAINED, 1, 7)
+    world.dataplane.emit(fake.WORKER_READY, 1, 7)
+    world.dataplane.emit(fake.WORKER_HEALTH, 1, 7, "ok")
     world.dataplane.emit(fake.POOL_DRAINED, 1)
     await all_read(world)
     assert pool.heard == []

@@ -11,22 +11,25 @@ from drop.workers.slot import LIVE, TABLE, TIMED, SlotAction, SlotEvent, SlotSta
 # Rows are events, columns are states, cells the next state, all by their first four letters.
 # "-": ignored. "!": never.
 EXPECTED = """
-             stop star runn drai clos term leav kill exit ende back held
-start        star -    !    !    !    !    !    !    !    !    -    star
-spawned      !    runn !    !    !    !    !    !    !    !    !    !
-spawn_failed !    ende !    !    !    !    !    !    !    !    !    !
-gone         -    -    leav clos -    -    -    -    ende !    -    -
-fault        -    -    kill kill -    -    -    -    ende !    -    -
-drained      -    -    -    clos -    -    -    -    ende !    -    -
-exited       !    !    exit exit ende ende ende ende !    !    !    !
-timer        !    !    !    term term kill kill !    !    !    star !
-stop         -    stop drai -    -    -    -    -    -    !    stop stop
-terminate    -    stop term term term -    term -    -    !    stop stop
-kill         -    stop kill kill kill kill kill -    -    !    stop stop
-retry        !    !    !    !    !    !    !    !    !    back !    !
-again        !    !    !    !    !    !    !    !    !    star !    !
-hold         !    !    !    !    !    !    !    !    !    held held -
-finish       !    !    !    !    !    !    !    !    !    stop !    !
+                stop star read runn drai clos term leav kill exit ende back held
+start           star -    !    !    !    !    !    !    !    !    !    star star
+spawned         !    runn !    !    !    !    !    !    !    !    !    !    !
+spawned_unready !    read !    !    !    !    !    !    !    !    !    !    !
+ready           -    -    runn -    -    -    -    -    -    -    !    -    -
+spawn_failed    !    ende !    !    !    !    !    !    !    !    !    !    !
+gone            -    -    leav leav clos -    -    -    -    ende !    -    -
+fault           -    -    kill kill kill -    -    -    -    ende !    -    -
+drained         -    -    -    -    clos -    -    -    -    ende !    -    -
+unfit           -    -    -    kill -    -    -    -    -    -    !    -    -
+exited          !    !    exit exit exit ende ende ende ende !    !    !    !
+timer           !    !    kill !    term term kill kill !    !    !    star !
+stop            -    stop drai drai -    -    -    -    -    -    !    stop stop
+terminate       -    stop term term term term -    term -    -    !    stop stop
+kill            -    stop kill kill kill kill kill kill -    -    !    stop stop
+retry           !    !    !    !    !    !    !    !    !    !    back !    !
+again           !    !    !    !    !    !    !    !    !    !    star !    !
+hold            !    !    !    !    !    !    !    !    !    !    held held -
+finish          !    !    !    !    !    !    !    !    !    !    stop !    !
 """
 
 HEADER, *ROWS = EXPECTED.strip("\n").splitlines()
@@ -65,7 +68,7 @@ def test_a_timer_is_set_exactly_where_a_state_needs_one(state: SlotState) -> Non
 
 
 def test_what_kills_a_worker_in_use_takes_it_from_the_reactor_first() -> None:
-    for state in (SlotState.RUNNING, SlotState.DRAINING):
+    for state in (SlotState.READYING, SlotState.RUNNING, SlotState.DRAINING):
         for event in (SlotEvent.TERMINATE, SlotEvent.KILL):
             assert step(state, event).actions[0] is SlotAction.REMOVE
 

@@ -11,7 +11,8 @@ from drop.workers import events as ev
 from drop.workers.breaker import BreakerLimits, BreakerState
 from drop.workers.pool_state import TABLE, PoolEvent, PoolState
 from drop.workers.slot import SlotState
-from drop.workers.supervision import FAULTS, Supervision
+from drop.workers.supervision import Supervision
+from drop.workers.verdict import FAULTS
 from supervised import POLICY, crash, end, exited, gone, pool, reports, running, without_reports
 
 # --- the pool's table ---

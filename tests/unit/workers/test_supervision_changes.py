@@ -118,19 +118,23 @@ def test_a_worker_that_is_wanted_again_while_it_stops_comes_back() -> None:
 
 def test_stale_workers_are_replaced_in_turn_and_are_no_failures() -> None:
     it = running(2)
-    assert update(it, 2, replace=True) == [ev.RemoveWorker(0, drain=True), ev.SetTimer(0, 10.0)]
+    assert without_reports(update(it, 2, replace=True)) == [
+        ev.RemoveWorker(0, drain=True),
+        ev.SetTimer(0, 10.0),
+    ]
     it.handle(ev.Drained(0), 0.0)
     actions = it.handle(exited(0), 0.0)
     assert without_reports(actions) == [ev.CancelTimer(0), ev.Spawn(0)]
     (report,) = reports(actions)
     assert (report.level, report.text.split(":")[0]) == ("info", "./echo -x")
-    assert it.handle(ev.Spawned(0, 9), 0.0) == [
+    assert it.handle(ev.Spawned(0, 9), 0.0) == [ev.SetTimer("rollout", 0.5)]
+    assert it.handle(ev.RollOutTimer(), 0.5) == [
         ev.RemoveWorker(1, drain=True),
         ev.SetTimer(1, 10.0),
     ]
-    it.handle(ev.Drained(1), 0.0)
-    it.handle(exited(1), 0.0)
-    assert it.handle(ev.Spawned(1, 10), 0.0) == []
+    it.handle(ev.Drained(1), 0.5)
+    it.handle(exited(1), 0.5)
+    assert without_reports(it.handle(ev.Spawned(1, 10), 0.5)) == [ev.RolledOut(2)]
     assert [slot.restarts for slot in it.slots.values()] == [0, 0]
 
 
