@@ -175,6 +175,7 @@ static bool take_requests(struct drop_logger *logger)
     return stopping;
 }
 
+/* To be done before the requests are taken: a wake-up of one that comes later must be left. */
 static void clear_wakeup(const struct drop_logger *logger)
 {
     uint64_t ignored;
@@ -186,9 +187,9 @@ static void clear_wakeup(const struct drop_logger *logger)
 static void serve(struct drop_logger *logger, const struct epoll_event *event)
 {
     struct drop_logsource *source = event->data.ptr;
-    if (!source)
-        clear_wakeup(logger);
-    else if (event->events & EPOLLIN)
+    if (!source) /* the wake-up, which was cleared */
+        return;
+    if (event->events & EPOLLIN)
         served(logger, source, drop_logwriter_read(&logger->writer, &source->stream));
     else
         end(logger, source);
@@ -243,10 +244,9 @@ void *drop_logthread_run(void *argument)
     bool stopping = false;
     while (!stopping) {
         int ready = epoll_wait(logger->epoll, events, EVENTS_MAX, patience(logger));
-        if (!rest(logger)) {
-            clear_wakeup(logger);
+        if (!rest(logger))
             ready = 0; /* their turn comes */
-        }
+        clear_wakeup(logger);
         stopping = take_requests(logger);
         for (int i = 0; i < ready; i++)
             serve(logger, &events[i]);
