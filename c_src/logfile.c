@@ -69,8 +69,19 @@ static int open_in(const struct drop_logfile *file, const char *name, int more_f
     return openat(file->directory->fd, name, flags, FILE_MODE);
 }
 
-/* Takes over a descriptor: finds out how long the file is and whether a crash has left half a line
- * at its end. */
+/* When a file that is not empty was begun; where its first line does not say so, when it was last
+ * written. */
+static int64_t begin_of(int fd, const struct stat *status)
+{
+    char line[DROP_LOGLINE_STAMP_SIZE];
+    int64_t second = 0;
+    if (pread(fd, line, sizeof line, 0) == sizeof line)
+        second = drop_logline_stamp_second(line);
+    return second ? second : status->st_mtim.tv_sec;
+}
+
+/* Takes over a descriptor: finds out how long and how old the file is and whether a crash has left
+ * half a line at its end. */
 static void use(struct drop_logfile *file, int fd)
 {
     struct stat status = {0};
@@ -78,6 +89,7 @@ static void use(struct drop_logfile *file, int fd)
     fstat(fd, &status);
     if (status.st_size > 0 && pread(fd, &last, 1, status.st_size - 1) != 1)
         last = '\n';
+    file->begun = status.st_size > 0 ? begin_of(fd, &status) : 0;
     if (file->fd >= 0)
         close(file->fd);
     file->fd = fd;
@@ -113,10 +125,7 @@ void drop_logfile_open(struct drop_logfile *file, struct drop_logfile_directory 
     size_t valid = drop_logfile_name(pool, length, file->name);
     assert(valid);
     (void)valid;
-    char name[DROP_NAME_MAX + 1];
-    memcpy(name, pool, length);
-    name[length] = '\0';
-    drop_logline_tag_set(&file->tag, name, 0, getpid());
+    drop_logline_tag_set(&file->tag, pool, length, 0, getpid());
     make_open(file);
 }
 
@@ -237,10 +246,22 @@ static bool mend(struct drop_logfile *file)
     return true;
 }
 
+/* Rotates a file whose first line is too old. When that fails the file goes on and gets older. */
+static void rotate_old(struct drop_logfile *file, int64_t now)
+{
+    int64_t age_max = file->directory->age_max;
+    if (age_max > 0 && file->begun != 0 && now - file->begun >= age_max)
+        rotate(file);
+    if (file->begun == 0)
+        file->begun = now;
+}
+
 /* As much as can be written; returns how many bytes that is. */
-static size_t write_rotating(struct drop_logfile *file, const char *lines, size_t length)
+static size_t write_rotating(struct drop_logfile *file, const char *lines, size_t length,
+                             const struct drop_logline_stamp *stamp)
 {
     size_t done = 0;
+    rotate_old(file, stamp->second);
     while (done < length) {
         size_t part = fit(file, lines + done, length - done);
         if (part == 0 && rotate(file))
@@ -266,7 +287,7 @@ bool drop_logfile_report_lost(struct drop_logfile *file, const struct drop_logli
                           strerror_r(file->error, reason, sizeof reason));
     struct drop_logline_piece piece = {.text = text, .length = (size_t)length};
     size_t size = drop_logline_format(line, stamp, &file->tag, &piece);
-    if (write_rotating(file, line, size) < size)
+    if (write_rotating(file, line, size, stamp) < size)
         return false;
     file->lost = 0;
     file->error = 0;
@@ -278,7 +299,7 @@ void drop_logfile_write(struct drop_logfile *file, const char *lines, size_t len
 {
     size_t done = 0;
     if (drop_logfile_report_lost(file, stamp) && make_open(file) && mend(file))
-        done = write_rotating(file, lines, length);
+        done = write_rotating(file, lines, length, stamp);
     if (done == length) {
         file->error = 0;
         return;

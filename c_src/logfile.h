@@ -1,7 +1,8 @@
 /* The log of one pool on disk: append, rotate, survive a full disk.
  *
- * POOL.log is written; when the next line would take it over bytes_max it becomes POOL.log.1, that
- * one POOL.log.2, and so on; `files` counts all of them, so a pool takes at most files * bytes_max.
+ * POOL.log is written; when the next line would take it over bytes_max, or comes more than age_max
+ * after the first one, it becomes POOL.log.1, that one POOL.log.2, and so on; `files` counts all of
+ * them, so a pool takes at most files * bytes_max.
  * A line is in one file as a whole. A reader that holds POOL.log open keeps reading the same file
  * under its new name; nothing is written to a file any more once POOL.log is another one.
  *
@@ -36,6 +37,7 @@ struct drop_logfile_counters {
 struct drop_logfile_directory {
     int fd;
     uint64_t bytes_max; /* of one file; a single line longer than this gets a file of its own */
+    int64_t age_max;    /* seconds; 0: a file may get as old as it likes */
     unsigned files;     /* at least 1; with 1 a full file is thrown away */
     struct drop_logfile_counters counters;
 };
@@ -47,6 +49,7 @@ struct drop_logfile {
     int fd;                      /* -1: could not be opened; every write tries again */
     bool torn;                   /* the file does not end in a newline */
     uint64_t size;
+    int64_t begun; /* time of its first line, seconds since 1970; 0: it is to come */
     uint64_t lost; /* lines since the last one that was written */
     int error;     /* errno of the first of them */
 };

@@ -2,10 +2,16 @@
 #include "logline.h"
 
 #include <assert.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+
+#define HEXADECIMAL "0123456789abcdef"
+/* blocks whose newlines are counted in the bytes of one */
+#define COUNTED 255
+
+/* Bytes that are looked at in one step; a compiler has instructions for it, or makes some. */
+typedef unsigned char block __attribute__((vector_size(16)));
 
 /* Two decimal digits. */
 static void put_two(char *out, int number)
@@ -40,13 +46,64 @@ void drop_logline_stamp_set(struct drop_logline_stamp *stamp, int64_t second, lo
     put_two(stamp->text + 24, microsecond % 100);
 }
 
-void drop_logline_tag_set(struct drop_logline_tag *tag, const char *pool, uint64_t worker,
-                          pid_t pid)
+int64_t drop_logline_stamp_second(const char *line)
 {
-    int length =
-        snprintf(tag->text, sizeof tag->text, "%s/%" PRIu64 "[%d] ", pool, worker, (int)pid);
-    assert(length > 0 && (size_t)length < sizeof tag->text);
-    tag->length = (size_t)length;
+    struct tm utc = {0};
+    char text[DROP_LOGLINE_STAMP_SIZE];
+    memcpy(text, line, sizeof text - 1);
+    text[sizeof text - 1] = '\0';
+    int fields = sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d.", &utc.tm_year, &utc.tm_mon, &utc.tm_mday,
+                        &utc.tm_hour, &utc.tm_min, &utc.tm_sec);
+    utc.tm_year -= 1900;
+    utc.tm_mon--;
+    return fields == 6 ? timegm(&utc) : 0;
+}
+
+static char *put_number(char *out, uint64_t number)
+{
+    char digits[20];
+    size_t count = 0;
+    do
+        digits[count++] = (char)('0' + number % 10);
+    while (number /= 10);
+    while (count)
+        *out++ = digits[--count];
+    return out;
+}
+
+/* Not with snprintf: a tag is made for every process, a line only for those that say something. */
+void drop_logline_tag_set(struct drop_logline_tag *tag, const char *pool, size_t pool_length,
+                          uint64_t worker, pid_t pid)
+{
+    assert(pool_length <= DROP_NAME_MAX);
+    char *at = tag->text;
+    memcpy(at, pool, pool_length);
+    at += pool_length;
+    *at++ = '/';
+    at = put_number(at, worker);
+    *at++ = '[';
+    if (pid < 0)
+        *at++ = '-';
+    at = put_number(at, pid < 0 ? (uint64_t)(-(int64_t)pid) : (uint64_t)pid);
+    memcpy(at, "] - ", 4);
+    tag->call = 0;
+    tag->call_at = (uint32_t)(at + 2 - tag->text);
+    tag->length = tag->call_at + 2;
+}
+
+void drop_logline_tag_call(struct drop_logline_tag *tag, uint64_t call)
+{
+    if (tag->call == call)
+        return;
+    char *at = tag->text + tag->call_at;
+    if (call == 0)
+        *at++ = '-';
+    else
+        for (int shift = 60; shift >= 0; shift -= 4)
+            *at++ = HEXADECIMAL[call >> shift & 15];
+    *at++ = ' ';
+    tag->call = call;
+    tag->length = (uint32_t)(at - tag->text);
 }
 
 /* Where to cut a text that is too long: in front of the character that would be torn. Bytes that
@@ -77,22 +134,59 @@ size_t drop_logline_cut(const char *bytes, size_t length, bool at_end,
     return piece->length + (newline != NULL);
 }
 
-/* Copies text, control characters as \xNN. */
-static char *escape(char *out, const char *text, size_t length)
+size_t drop_logline_skip(const char *bytes, size_t length, bool at_end, uint64_t *lines)
 {
-    static const char digits[] = "0123456789abcdef";
-    for (const char *end = text + length; text < end; text++) {
+    const char *newline = memrchr(bytes, '\n', length);
+    size_t skipped = newline ? (size_t)(newline + 1 - bytes) : 0;
+    size_t pieces = (length - skipped) / (DROP_LOGLINE_TEXT_MAX + 1);
+    *lines = drop_logline_count(bytes, skipped) + pieces;
+    skipped += pieces * (DROP_LOGLINE_TEXT_MAX + 1);
+    if (!at_end || skipped == length)
+        return skipped;
+    ++*lines;
+    return length;
+}
+
+/* Whether one of the bytes is a control character (TAB among them) or DEL; those are looked at one
+ * by one. */
+static bool has_control(block bytes)
+{
+    uint64_t halves[2];
+    block found = (block)(bytes < 0x20) | (block)(bytes == 0x7f);
+    memcpy(halves, &found, sizeof halves);
+    return halves[0] | halves[1];
+}
+
+static char *escape_bytes(char *out, const char *text, const char *end)
+{
+    for (; text < end; text++) {
         unsigned char byte = (unsigned char)*text;
-        if ((byte >= 0x20 && byte != 0x7f) || byte == '\t') {
-            *out++ = (char)byte;
+        if (drop_logline_escaped(*text) == 1) {
+            *out++ = *text;
             continue;
         }
         *out++ = '\\';
         *out++ = 'x';
-        *out++ = digits[byte >> 4];
-        *out++ = digits[byte & 15];
+        *out++ = HEXADECIMAL[byte >> 4];
+        *out++ = HEXADECIMAL[byte & 15];
     }
     return out;
+}
+
+char *drop_logline_escape(char *out, const char *text, size_t length)
+{
+    const char *end = text + length;
+    block bytes;
+    for (; (size_t)(end - text) >= sizeof bytes; text += sizeof bytes) {
+        memcpy(&bytes, text, sizeof bytes);
+        if (has_control(bytes)) {
+            out = escape_bytes(out, text, text + sizeof bytes);
+            continue;
+        }
+        memcpy(out, &bytes, sizeof bytes);
+        out += sizeof bytes;
+    }
+    return escape_bytes(out, text, end);
 }
 
 size_t drop_logline_format(char *out, const struct drop_logline_stamp *stamp,
@@ -104,7 +198,7 @@ size_t drop_logline_format(char *out, const struct drop_logline_stamp *stamp,
     memcpy(out, stamp->text, DROP_LOGLINE_STAMP_SIZE);
     out += DROP_LOGLINE_STAMP_SIZE;
     memcpy(out, tag->text, tag->length);
-    out = escape(out + tag->length, piece->text, piece->length);
+    out = drop_logline_escape(out + tag->length, piece->text, piece->length);
     if (piece->continues) {
         memcpy(out, DROP_LOGLINE_MARK, sizeof DROP_LOGLINE_MARK - 1);
         out += sizeof DROP_LOGLINE_MARK - 1;
@@ -115,12 +209,19 @@ size_t drop_logline_format(char *out, const struct drop_logline_stamp *stamp,
 
 uint64_t drop_logline_count(const char *bytes, size_t length)
 {
+    const char *end = bytes + length;
     uint64_t lines = 0;
-    for (const char *end = bytes + length; bytes < end; lines++) {
-        const char *newline = memchr(bytes, '\n', (size_t)(end - bytes));
-        if (!newline)
-            break;
-        bytes = newline + 1;
+    while ((size_t)(end - bytes) >= sizeof(block)) {
+        block found = {0}, part;
+        for (int i = 0; i < COUNTED && (size_t)(end - bytes) >= sizeof part; i++) {
+            memcpy(&part, bytes, sizeof part);
+            found -= (block)(part == '\n'); /* true is -1 */
+            bytes += sizeof part;
+        }
+        for (size_t i = 0; i < sizeof found; i++)
+            lines += found[i];
     }
+    for (; bytes < end; bytes++)
+        lines += *bytes == '\n';
     return lines;
 }

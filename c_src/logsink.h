@@ -15,21 +15,22 @@
 /* bytes of the end of a worker's stderr that an error may quote */
 #define DROP_LOGSINK_TAIL_MAX 2048u
 
-/* Gets the end of what a worker wrote; called once, from the logger's thread. */
+/* Gets the end of what a worker wrote; called once, from the logger's thread, which it must not
+ * keep. The bytes are the logger's. */
 typedef void drop_logsink_reply(void *context, const char *bytes, size_t length);
 
 struct drop_logsink {
     void *context;
     /* Gives it the reading end of a worker's stderr: 0, or an errno and the descriptor is still the
-     * caller's. With `tail` the end of what is written is kept until the stream has ended and the
-     * tail was asked for, or `mark` was released by the other side. *mark: one reference is the
-     * caller's. */
+     * caller's. With `tail` the end of what is written is kept as long as the mark. *mark: one
+     * reference is the caller's. */
     int (*add)(void *context, const char *pool, size_t pool_length, uint64_t worker, pid_t pid,
                int fd, bool tail, struct drop_callmark **mark);
     /* Reads on in that stream until there is nothing more now, then replies with its last whole
-     * lines, or with nothing for a stream that it does not have. 0, or an errno, and then there
-     * will be no reply. */
-    int (*tail)(void *context, const struct drop_callmark *mark, drop_logsink_reply *reply,
+     * lines, control characters escaped as in the log; with nothing where none is kept. The mark
+     * may be released at once. 0, or an errno, and then there will be no reply: EAGAIN (too many are
+     * waiting), ESHUTDOWN. Who was told 0 gets a reply, at the latest while the logger stops. */
+    int (*tail)(void *context, struct drop_callmark *mark, drop_logsink_reply *reply,
                 void *reply_context);
 };
 

@@ -1,7 +1,6 @@
 #define _GNU_SOURCE
 #include "logwriter.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,67 +9,16 @@
 
 _Static_assert(DROP_LOGWRITER_OUTPUT > DROP_LOGLINE_SIZE_MAX, "one line must fit into the output");
 
-/* A pool's log while it has streams that have written something, or losses that the disk has not
- * taken the report of yet. */
-struct drop_log {
-    struct drop_log *next;
-    struct drop_log **link;
-    unsigned streams;
-    size_t pool_length;
-    char pool[DROP_NAME_MAX];
-    struct drop_logfile file;
-};
-
-static void stamp_now(struct drop_logwriter *writer)
+static void set_now(struct drop_logwriter *writer)
 {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     drop_logline_stamp_set(&writer->stamp, now.tv_sec, now.tv_nsec);
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    writer->now = (uint64_t)now.tv_sec * DROP_LOGRATE_SECOND_NS + (uint64_t)now.tv_nsec;
 }
 
-/* The log of a stream, opened when the first of its pool writes something; NULL when there is no
- * memory. */
-static struct drop_log *log_of(struct drop_logwriter *writer, struct drop_logstream *stream)
-{
-    const char *pool = stream->tag.text;
-    struct drop_log *log = writer->logs;
-    while (log && (log->pool_length != stream->pool_length ||
-                   memcmp(log->pool, pool, log->pool_length) != 0))
-        log = log->next;
-    if (!log) {
-        log = calloc(1, sizeof *log);
-        if (!log)
-            return NULL;
-        log->pool_length = stream->pool_length;
-        memcpy(log->pool, pool, stream->pool_length);
-        drop_logfile_open(&log->file, &writer->directory, pool, stream->pool_length);
-        log->next = writer->logs;
-        log->link = &writer->logs;
-        if (log->next)
-            log->next->link = &log->next;
-        writer->logs = log;
-    }
-    log->streams++;
-    return log;
-}
-
-static void close_log(struct drop_log *log)
-{
-    drop_logfile_close(&log->file);
-    *log->link = log->next;
-    if (log->next)
-        log->next->link = log->link;
-    free(log);
-}
-
-static void release_log(struct drop_logwriter *writer, struct drop_log *log)
-{
-    if (!log || --log->streams > 0)
-        return;
-    stamp_now(writer);
-    if (drop_logfile_report_lost(&log->file, &writer->stamp))
-        close_log(log);
-}
+/* ---- one line ---- */
 
 static void flush(struct drop_logwriter *writer, struct drop_logstream *stream)
 {
@@ -78,7 +26,7 @@ static void flush(struct drop_logwriter *writer, struct drop_logstream *stream)
         return;
     drop_logfile_write(&stream->log->file, writer->output, writer->output_length, &writer->stamp);
     writer->output_length = 0;
-    writer->losing |= stream->log->file.lost > 0;
+    writer->logs.losing |= stream->log->file.lost > 0;
 }
 
 static void put(struct drop_logwriter *writer, struct drop_logstream *stream,
@@ -103,6 +51,7 @@ static void keep(struct drop_logwriter *writer, struct drop_logstream *stream, c
     } else {
         char *carry = realloc(stream->carry, length);
         if (!carry) {
+            drop_logline_tag_call(&stream->tag, 0);
             put(writer, stream, &(struct drop_logline_piece){bytes, length, true});
             length = 0;
         } else {
@@ -113,80 +62,170 @@ static void keep(struct drop_logwriter *writer, struct drop_logstream *stream, c
     stream->carried = length;
 }
 
-/* Writes the lines of `bytes`, which lie in the input and begin with what was carried. */
+/* ---- what is over the rate ---- */
+
+/* Cuts all lines of the bytes; returns how many bytes that takes. */
+static size_t cut(struct drop_logwriter *writer, struct drop_logstream *stream, const char *bytes,
+                  size_t length, bool at_end)
+{
+    uint64_t lines;
+    size_t skipped = drop_logline_skip(bytes, length, at_end, &lines);
+    drop_lograte_cut(&stream->rate, writer->now, lines, skipped);
+    atomic_fetch_add_explicit(&writer->cut, lines, memory_order_relaxed);
+    return skipped;
+}
+
+/* A line of the worker's that says how many of its lines were cut. */
+static void report_cut(struct drop_logwriter *writer, struct drop_logstream *stream)
+{
+    char text[DROP_LOGRATE_TEXT_MAX];
+    struct drop_logline_piece piece = {.text = text};
+    piece.length = drop_lograte_report(&stream->rate, writer->rate_lines, text);
+    if (piece.length == 0)
+        return;
+    drop_logline_tag_call(&stream->tag, 0);
+    put(writer, stream, &piece);
+}
+
+static bool is_report_due(const struct drop_logwriter *writer, const struct drop_logstream *stream)
+{
+    return stream->rate.cut > 0 && writer->now >= stream->rate.report_at;
+}
+
+/* ---- bursts ---- */
+
+/* Writes the lines of `bytes`, which lie in the input, begin with what was carried and end at the
+ * stream's position. */
 static void write_lines(struct drop_logwriter *writer, struct drop_logstream *stream,
                         const char *bytes, size_t length, bool at_end)
 {
+    struct drop_logcall *call = &stream->call;
     struct drop_logline_piece piece;
+    uint64_t position = call->position - length;
     size_t used;
-    stamp_now(writer);
+    if (stream->carried == 0)
+        call->line_before = call->before;
+    drop_logcall_view(call, position, &writer->view);
+    if (is_report_due(writer, stream))
+        report_cut(writer, stream);
     while ((used = drop_logline_cut(bytes, length, at_end, &piece)) > 0) {
-        put(writer, stream, &piece);
+        if (drop_lograte_take(&stream->rate, writer->rate_lines, writer->now, piece.length)) {
+            uint64_t id = drop_logcall_of(&writer->view, &call->line_before, position, used);
+            drop_logline_tag_call(&stream->tag, id);
+            put(writer, stream, &piece);
+        } else {
+            used = cut(writer, stream, bytes, length, at_end);
+        }
         bytes += used;
         length -= used;
+        position += used;
+        call->line_before = call->before;
     }
     keep(writer, stream, bytes, length);
     flush(writer, stream);
 }
 
+/* Without memory for a log nothing can be written; what comes is counted. */
+static void lose(struct drop_logwriter *writer, struct drop_logstream *stream, const char *bytes,
+                 size_t length)
+{
+    atomic_fetch_add_explicit(&writer->directory.counters.lost, drop_logline_count(bytes, length),
+                              memory_order_relaxed);
+    free(stream->carry);
+    stream->carry = NULL;
+    stream->carried = 0;
+}
+
+static void take(struct drop_logwriter *writer, struct drop_logstream *stream, char *bytes,
+                 size_t length)
+{
+    if (stream->keeps_tail && !stream->tail)
+        stream->tail = calloc(1, sizeof *stream->tail);
+    if (stream->tail)
+        drop_logtail_append(stream->tail, bytes, length);
+    if (!stream->log)
+        stream->log = drop_logset_take(&writer->logs, &writer->directory, stream->tag.text,
+                                       stream->pool_length);
+    if (!stream->log) {
+        lose(writer, stream, bytes, length);
+        return;
+    }
+    if (stream->carried)
+        memcpy(bytes - stream->carried, stream->carry, stream->carried);
+    write_lines(writer, stream, bytes - stream->carried, stream->carried + length, false);
+}
+
 ssize_t drop_logwriter_read(struct drop_logwriter *writer, struct drop_logstream *stream)
 {
     char *place = writer->input + DROP_LOGLINE_TEXT_MAX;
-    ssize_t length = read(stream->fd, place, DROP_LOGWRITER_BURST);
-    if (length < 0 && (errno == EAGAIN || errno == EINTR))
+    struct drop_logcall_look look;
+    drop_logcall_look(&stream->call, &look);
+    ssize_t length = drop_logcall_read(&stream->call, stream->fd, place, DROP_LOGWRITER_BURST);
+    if (length < 0 && errno == EINTR)
         return 0;
-    if (length <= 0)
+    if (length == 0 || (length < 0 && errno != EAGAIN))
         return -1;
-    if (!stream->log && !(stream->log = log_of(writer, stream))) {
-        atomic_fetch_add(&writer->directory.counters.lost,
-                         drop_logline_count(place, (size_t)length));
-        return length;
+    if (length > 0) {
+        set_now(writer);
+        take(writer, stream, place, (size_t)length);
     }
-    char *start = place - stream->carried;
-    if (stream->carried)
-        memcpy(start, stream->carry, stream->carried);
-    write_lines(writer, stream, start, stream->carried + (size_t)length, false);
-    return length;
+    if (length < (ssize_t)DROP_LOGWRITER_BURST) /* a pipe gives all that it has */
+        drop_logcall_emptied(&stream->call, &look);
+    return length > 0 ? length : 0;
+}
+
+bool drop_logwriter_is_restless(const struct drop_logstream *stream)
+{
+    return stream->rate.cut > 0 || drop_logcall_is_unsettled(&stream->call);
+}
+
+ssize_t drop_logwriter_settle(struct drop_logwriter *writer, struct drop_logstream *stream)
+{
+    struct drop_logcall_look look;
+    set_now(writer);
+    if (is_report_due(writer, stream)) {
+        report_cut(writer, stream);
+        flush(writer, stream);
+    }
+    drop_logcall_look(&stream->call, &look);
+    if (look.is_open || !drop_logcall_is_unsettled(&stream->call))
+        return 0;
+    return drop_logwriter_read(writer, stream);
 }
 
 void drop_logwriter_end(struct drop_logwriter *writer, struct drop_logstream *stream)
 {
-    if (stream->carried) {
-        memcpy(writer->input, stream->carry, stream->carried);
-        write_lines(writer, stream, writer->input, stream->carried, true);
-    }
-    release_log(writer, stream->log);
+    if (stream->tail)
+        stream->tail->is_whole = true;
+    if (!stream->log)
+        return;
+    set_now(writer);
+    memcpy(writer->input, stream->carry ? stream->carry : "", stream->carried);
+    write_lines(writer, stream, writer->input, stream->carried, true);
+    report_cut(writer, stream);
+    flush(writer, stream);
+    drop_logset_give(&writer->logs, stream->log, &writer->stamp);
     stream->log = NULL;
 }
 
-void drop_logwriter_report_losses(struct drop_logwriter *writer)
+/* ---- all logs ---- */
+
+void drop_logwriter_upkeep(struct drop_logwriter *writer)
 {
-    stamp_now(writer);
-    if (writer->stamp.second == writer->reported_second)
+    set_now(writer);
+    if (writer->stamp.second == writer->upkeep_second)
         return;
-    writer->reported_second = writer->stamp.second;
-    writer->losing = false;
-    for (struct drop_log *log = writer->logs, *next; log; log = next) {
-        next = log->next;
-        if (!drop_logfile_report_lost(&log->file, &writer->stamp))
-            writer->losing = true;
-        else if (log->streams == 0)
-            close_log(log);
-    }
+    writer->upkeep_second = writer->stamp.second;
+    drop_logset_upkeep(&writer->logs, &writer->stamp);
 }
 
 void drop_logwriter_reopen(struct drop_logwriter *writer)
 {
-    for (struct drop_log *log = writer->logs; log; log = log->next)
-        drop_logfile_reopen(&log->file);
+    drop_logset_reopen(&writer->logs);
 }
 
 void drop_logwriter_close(struct drop_logwriter *writer)
 {
-    stamp_now(writer);
-    while (writer->logs) {
-        assert(writer->logs->streams == 0);
-        drop_logfile_report_lost(&writer->logs->file, &writer->stamp);
-        close_log(writer->logs);
-    }
+    set_now(writer);
+    drop_logset_close(&writer->logs, &writer->stamp);
 }

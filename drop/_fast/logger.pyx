@@ -6,8 +6,13 @@ Calls from Python only hand over descriptors and ask for counters; no line of a 
 import os
 import warnings
 
+from cpython.pycapsule cimport PyCapsule_New
+
 FILE_BYTES_MAX = 8 << 20
 FILES = 5
+RATE_LINES = 10_000
+HOUR_SECONDS = 3600
+AGE_HOURS_MAX = 1_000_000  # a century
 
 
 def file_name(str pool not None):
@@ -29,24 +34,42 @@ def pool_name(str file_name not None):
     return out[:length].decode() if length else None
 
 
+def give_back(size_t mark):
+    """Releases a mark that `Logger.add` has returned and nobody else has taken."""
+    drop_callmark_release(<drop_callmark *>mark)
+
+
 cdef class Logger:
     """Writes DIRECTORY/POOL.log for every pool whose workers say something on stderr.
 
-    Stop it after the workers have ended: one that lives on gets SIGPIPE with its next line.
+    A file is rotated when it would get larger than `file_bytes_max`, and when it has been written
+    for `age_hours` (0 or None: however long). What a worker says beyond `rate_lines` a second is
+    cut and counted (0: nothing is cut). Stop it after the workers have ended: one that lives on
+    gets SIGPIPE with its next line.
     """
 
     def __cinit__(self, str directory not None, *, uint64_t file_bytes_max=FILE_BYTES_MAX,
-                  unsigned files=FILES):
+                  unsigned files=FILES, age_hours=None, long long rate_lines=RATE_LINES):
         os.makedirs(os.path.dirname(directory) or ".", mode=0o750, exist_ok=True)
         cdef bytes path = os.fsencode(directory)
         cdef const char *path_c = path
         cdef int error
+        cdef drop_logger_options options
         self._directory = directory
         if file_bytes_max == 0 or files == 0:
             raise ValueError("file_bytes_max and files: at least 1 is expected")
+        if not 0 <= rate_lines <= DROP_LOGRATE_MAX:
+            raise ValueError(f"rate_lines: 0 to {DROP_LOGRATE_MAX} is expected")
+        if not 0 <= (age_hours or 0) <= AGE_HOURS_MAX:
+            raise ValueError(f"age_hours: 0 to {AGE_HOURS_MAX} is expected")
+        options.file_bytes_max = file_bytes_max
+        options.files = files
+        options.age_max = int((age_hours or 0) * HOUR_SECONDS)
+        options.rate_lines = <uint32_t>rate_lines
         with nogil:
-            error = drop_logger_open(&self._logger, path_c, file_bytes_max, files)
+            error = drop_logger_open(&self._logger, path_c, &options)
         self._check(error, "cannot open the directory of the logs")
+        drop_logger_sink(self._logger, &self._sink)
 
     def start(self):
         """Starts the thread `drop-log`; once."""
@@ -59,12 +82,26 @@ cdef class Logger:
             drop_logger_stop(self._logger)
         self._running = False
 
-    def add(self, str pool not None, uint64_t worker, int pid, int fd):
-        """Takes over the reading end of a worker's stderr; OSError, ValueError: it stays yours."""
+    def add(self, str pool not None, uint64_t worker, int pid, int fd, *, bint tail=False):
+        """Takes over the reading end of a worker's stderr; OSError, ValueError: it stays yours.
+
+        Returns the address of the mark by which the reactor tells which call the worker has
+        (c_src/callmark.h), with a reference that is yours: pass it to `Reactor.worker_add`, or
+        give_back() it. With `tail` the end of what the worker writes is kept as long as the mark.
+        """
         file_name(pool)
         cdef bytes name = pool.encode()
-        self._check(drop_logger_add(self._logger, name, len(name), worker, pid, fd),
+        cdef drop_callmark *mark = NULL
+        self._check(drop_logger_add(self._logger, name, len(name), worker, pid, fd, tail, &mark),
                     f"cannot log the worker {worker} of {pool}")
+        return <size_t>mark
+
+    def sink(self):
+        """A capsule of c_src/logsink.h, for native code that starts processes of its own.
+
+        It points into this object: keep that as long as the capsule is used.
+        """
+        return PyCapsule_New(&self._sink, DROP_LOGSINK_CAPSULE, NULL)
 
     def reopen(self):
         """Opens the files by their names again, soon: for after they were moved away."""
@@ -74,7 +111,7 @@ cdef class Logger:
         """Counters since the start; `sources` is the number of pipes open now."""
         cdef drop_logger_statistics now
         drop_logger_statistics_read(self._logger, &now)
-        return {"lines": now.lines, "bytes": now.bytes, "lost": now.lost,
+        return {"lines": now.lines, "bytes": now.bytes, "lost": now.lost, "cut": now.cut,
                 "rotations": now.rotations, "write_errors": now.write_errors,
                 "truncated": now.truncated, "sources": now.sources}
 

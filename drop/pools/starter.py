@@ -48,7 +48,10 @@ class Starter:
         """Raises LaunchError."""
         if not self._pool.launch.secrets:
             if self._recipe is None:
-                self._recipe = self._prepare(self._provide(worker))
+                given = self._provide(worker)
+                self._recipe = self._prepare(given)
+                self._release_shared()
+                self._shared_given = given
             return launch(self._recipe, worker - 1)
         given = self._provide(worker)
         try:
@@ -77,10 +80,15 @@ class Starter:
         assert self._recipe is not None
         return str(explain(self._recipe.command, number, step))
 
+    @staticmethod
+    def describe(pool: Pool) -> str:
+        """The command, for people."""
+        how = pool.launch
+        return join((how.image, *how.argv) if how.image else how.argv)
+
     @property
     def command(self) -> str:
-        """For people."""
-        return join(self._pool.launch.argv)
+        return self.describe(self._pool)
 
     def close(self) -> None:
         """The pool is gone: nothing of it is left running."""

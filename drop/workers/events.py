@@ -31,6 +31,8 @@ class Policy:
     start_seconds: float = 30.0
     """For a worker to say so."""
     health: Health | None = None
+    source: bool = False
+    """It has no messages to finish; the pool has drained when its workers have ended."""
     surge: bool = False
     """A roll-out begins with one worker more than `workers`, so that no old one is taken away
     before a new one is ready. Not for a function of which two cannot run side by side."""

@@ -21,6 +21,20 @@ class PoolListener(Protocol):
 
     def worker_health(self, worker: int, outcome: str) -> None: ...
 
+    def unknown_token(self, worker: int, count: int, line: bytes) -> None: ...
+
+    def pool_drained(self) -> None: ...
+
+
+class ExecListener(Protocol):
+    """A pool of kind exec, which has no workers for us."""
+
+    def spawn_failed(self, number: int, what: str) -> None: ...
+
+    def spawn_works(self) -> None: ...
+
+    def spares_off(self, reason: str) -> None: ...
+
     def pool_drained(self) -> None: ...
 
 
@@ -36,6 +50,10 @@ class Kinds(Protocol):
     MESSAGE: int
     PUBLISHED: int
     STATISTICS: int
+    UNKNOWN_TOKEN: int
+    SPAWN_FAILED: int
+    SPAWN_WORKS: int
+    SPARES_OFF: int
 
 
 MessageHandler = Callable[[int, bytes], None]
@@ -49,6 +67,7 @@ class Happenings:
         self._dataplane = dataplane
         self._on_error = on_error
         self._pools: dict[int, PoolListener] = {}
+        self._exec_pools: dict[int, ExecListener] = {}
         self._messages: dict[int, MessageHandler] = {}
         self._replies: dict[int, asyncio.Future[Any]] = {}
         self.drained = asyncio.Event()
@@ -62,6 +81,10 @@ class Happenings:
             kinds.MESSAGE: self._message,
             kinds.PUBLISHED: self._published,
             kinds.STATISTICS: self._reply,
+            kinds.UNKNOWN_TOKEN: self._unknown_token,
+            kinds.SPAWN_FAILED: self._spawn_failed,
+            kinds.SPAWN_WORKS: self._spawn_works,
+            kinds.SPARES_OFF: self._spares_off,
         }
 
     def start(self) -> None:
@@ -75,8 +98,12 @@ class Happenings:
     def listen(self, pool: int, listener: PoolListener) -> None:
         self._pools[pool] = listener
 
+    def listen_exec(self, pool: int, listener: ExecListener) -> None:
+        self._exec_pools[pool] = listener
+
     def unlisten(self, pool: int) -> None:
         self._pools.pop(pool, None)
+        self._exec_pools.pop(pool, None)
 
     def on_message(self, pool: int, handler: MessageHandler) -> None:
         """For a pool of kind `control`."""
@@ -121,8 +148,24 @@ class Happenings:
             listener.worker_health(worker, outcome)
 
     def _pool_drained(self, pool: int) -> None:
-        if listener := self._pools.get(pool):
+        if listener := self._pools.get(pool) or self._exec_pools.get(pool):
             listener.pool_drained()
+
+    def _unknown_token(self, pool: int, worker: int, count: int, line: bytes) -> None:
+        if listener := self._pools.get(pool):
+            listener.unknown_token(worker, count, line)
+
+    def _spawn_failed(self, pool: int, number: int, what: str) -> None:
+        if listener := self._exec_pools.get(pool):
+            listener.spawn_failed(number, what)
+
+    def _spawn_works(self, pool: int) -> None:
+        if listener := self._exec_pools.get(pool):
+            listener.spawn_works()
+
+    def _spares_off(self, pool: int, reason: str) -> None:
+        if listener := self._exec_pools.get(pool):
+            listener.spares_off(reason)
 
     def _message(self, pool: int, token: int, payload: bytes) -> None:
         self._messages[pool](token, payload)

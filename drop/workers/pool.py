@@ -148,8 +148,22 @@ class WorkerPool:
         if (slot := self._slot_of(worker, last=False)) is not None:
             self._tell(ev.HealthAnswer(slot, outcome))
 
+    def unknown_token(self, worker: int, count: int, line: bytes) -> None:
+        """At most once a second for each worker; `count` of them since the last time."""
+        slot = self._slots.get(worker)
+        text = f"{count} answers with a token that no message waits for, such as {line!r}"
+        self._shared.report(
+            "warning",
+            "unknown_token",
+            pool=self._supervision.policy.pool,
+            worker=None if slot is None else slot + 1,
+            pid=None,
+            text=text,
+        )
+
     def pool_drained(self) -> None:
-        _done(self.drained, None)
+        if not self._supervision.policy.source:  # whose events end with its workers only
+            _done(self.drained, None)
         self._tell(ev.PoolDrained())
 
     def _slot_of(self, worker: int, *, last: bool = True) -> int | None:

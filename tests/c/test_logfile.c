@@ -183,11 +183,68 @@ static void test_full_disk_is_counted_and_reported(void)
     write_text("six\n");
     char expected[128];
     snprintf(expected, sizeof expected,
-             "one\ntwo\n1970-01-01T00:00:00.000000Z pool/0[%d] [3 lines lost: File too large]\n"
+             "one\ntwo\n1970-01-01T00:00:00.000000Z pool/0[%d] - [3 lines lost: File too large]\n"
              "six\n",
              (int)getpid());
     CHECK(holds("pool.log", expected));
     CHECK(drop_logfile_report_lost(&file, &stamp));
+    tear_down();
+}
+
+static void write_at(int64_t second, const char *text)
+{
+    drop_logline_stamp_set(&stamp, second, 0);
+    write_text(text);
+}
+
+static void test_old_file_is_rotated(void)
+{
+    set_up(1000, 3);
+    directory.age_max = 3600;
+    write_at(10000, "one\n");
+    write_at(13599, "two\n");
+    write_at(13600, "three\n");
+    write_at(13601, "four\n");
+    CHECK(holds("pool.log", "three\nfour\n"));
+    CHECK(holds("pool.log.1", "one\ntwo\n"));
+    write_at(90000, "five\n");
+    CHECK(holds("pool.log", "five\n"));
+    CHECK(holds("pool.log.2", "one\ntwo\n"));
+    CHECK_EQUAL(directory.counters.rotations, 2);
+    tear_down();
+}
+
+/* The age outlives the process: it stands in the first line, or else in the inode. */
+static void test_age_of_a_file_that_exists(void)
+{
+    set_up(1000, 4);
+    directory.age_max = 3600;
+    write_at(20000, "1970-01-01T02:46:40.000000Z pool/1[2] - old\n");
+    drop_logfile_reopen(&file);
+    CHECK_EQUAL(file.begun, 10000);
+    write_at(20000, "new\n");
+    CHECK(holds("pool.log", "new\n"));
+    struct timespec times[2] = {{.tv_sec = 15000}, {.tv_sec = 15000}};
+    CHECK(futimens(file.fd, times) == 0);
+    drop_logfile_reopen(&file);
+    CHECK_EQUAL(file.begun, 15000);
+    write_at(20001, "newer\n");
+    CHECK(holds("pool.log.1", "new\n"));
+    tear_down();
+}
+
+static void test_old_file_that_cannot_be_rotated_goes_on(void)
+{
+    set_up(1000, 2);
+    directory.age_max = 10;
+    write_at(1000, "one\n");
+    mkdirat(directory.fd, "pool.log.1", 0700);
+    write_at(2000, "two\n");
+    CHECK(holds("pool.log", "one\ntwo\n"));
+    CHECK_EQUAL(directory.counters.lost, 0);
+    unlinkat(directory.fd, "pool.log.1", AT_REMOVEDIR);
+    write_at(2001, "three\n");
+    CHECK(holds("pool.log.1", "one\ntwo\n"));
     tear_down();
 }
 
@@ -241,6 +298,9 @@ int main(void)
     RUN(test_one_file_only);
     RUN(test_rotation_that_fails_loses_nothing);
     RUN(test_full_disk_is_counted_and_reported);
+    RUN(test_old_file_is_rotated);
+    RUN(test_age_of_a_file_that_exists);
+    RUN(test_old_file_that_cannot_be_rotated_goes_on);
     RUN(test_half_a_line_of_a_crash_is_ended);
     RUN(test_reopen_after_a_move);
     RUN(test_file_that_cannot_be_opened_is_tried_again);

@@ -8,12 +8,14 @@
 
 #include "check.h"
 #include "logger.h"
+#include "lograte.h"
 
 #define CALLERS 4
 #define PIPES 25
 #define LINES 40
 
 static char path[64];
+static const struct drop_logger_options options = {.file_bytes_max = 16 << 10, .files = 3};
 
 static struct drop_logger *set_up(void)
 {
@@ -21,7 +23,7 @@ static struct drop_logger *set_up(void)
     strcpy(path, "/tmp/drop-test-logger-XXXXXX");
     if (!mkdtemp(path))
         abort();
-    CHECK_EQUAL(drop_logger_open(&logger, path, 16 << 10, 3), 0);
+    CHECK_EQUAL(drop_logger_open(&logger, path, &options), 0);
     return logger;
 }
 
@@ -47,7 +49,7 @@ static void *call(void *argument)
         int ends[2];
         if (pipe2(ends, O_CLOEXEC) != 0)
             abort();
-        if (drop_logger_add(logger, i % 2 ? "a" : "b", 1, (uint64_t)i, 1, ends[0]) != 0)
+        if (drop_logger_add(logger, i % 2 ? "a" : "b", 1, (uint64_t)i, 1, ends[0], false, NULL) != 0)
             abort();
         for (int line = 0; line < LINES; line++)
             if (write(ends[1], "some text\n", 10) != 10)
@@ -86,11 +88,11 @@ static void test_what_add_refuses_stays_open(void)
     struct drop_logger *logger = set_up();
     int ends[2], file = open("/dev/null", O_RDONLY | O_CLOEXEC);
     REQUIRE(logger && pipe2(ends, O_CLOEXEC) == 0);
-    CHECK_EQUAL(drop_logger_add(logger, "a b", 3, 1, 1, ends[0]), EINVAL);
-    CHECK_EQUAL(drop_logger_add(logger, "a", 1, 1, 1, -1), EBADF);
-    CHECK_EQUAL(drop_logger_add(logger, "a", 1, 1, 1, file), EPERM);
+    CHECK_EQUAL(drop_logger_add(logger, "a b", 3, 1, 1, ends[0], false, NULL), EINVAL);
+    CHECK_EQUAL(drop_logger_add(logger, "a", 1, 1, 1, -1, false, NULL), EBADF);
+    CHECK_EQUAL(drop_logger_add(logger, "a", 1, 1, 1, file, false, NULL), EPERM);
     drop_logger_stop(logger);
-    CHECK_EQUAL(drop_logger_add(logger, "a", 1, 1, 1, ends[0]), ESHUTDOWN);
+    CHECK_EQUAL(drop_logger_add(logger, "a", 1, 1, 1, ends[0], false, NULL), ESHUTDOWN);
     CHECK(fcntl(ends[0], F_GETFD) >= 0 && fcntl(file, F_GETFD) >= 0);
     close(ends[0]);
     close(ends[1]);
@@ -101,10 +103,16 @@ static void test_what_add_refuses_stays_open(void)
 static void test_open_refuses(void)
 {
     struct drop_logger *logger;
-    CHECK_EQUAL(drop_logger_open(&logger, "/dev/null", 1000, 3), ENOTDIR);
-    CHECK_EQUAL(drop_logger_open(&logger, "/no/such/parent", 1000, 3), ENOENT);
-    CHECK_EQUAL(drop_logger_open(&logger, "/tmp", 0, 3), EINVAL);
-    CHECK_EQUAL(drop_logger_open(&logger, "/tmp", 1000, 0), EINVAL);
+    CHECK_EQUAL(drop_logger_open(&logger, "/dev/null", &options), ENOTDIR);
+    CHECK_EQUAL(drop_logger_open(&logger, "/no/such/parent", &options), ENOENT);
+    static const struct drop_logger_options wrong[] = {
+        {.file_bytes_max = 0, .files = 3},
+        {.file_bytes_max = 1000, .files = 0},
+        {.file_bytes_max = 1000, .files = 3, .age_max = -1},
+        {.file_bytes_max = 1000, .files = 3, .rate_lines = DROP_LOGRATE_MAX + 1},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        CHECK_EQUAL(drop_logger_open(&logger, "/tmp", &wrong[i]), EINVAL);
     CHECK(!logger);
 }
 

@@ -108,7 +108,7 @@ static size_t format(char *out, const char *text, size_t length, bool continues)
     struct drop_logline_tag tag;
     struct drop_logline_piece piece = {.text = text, .length = length, .continues = continues};
     drop_logline_stamp_set(&stamp, 1795491601, 123456789);
-    drop_logline_tag_set(&tag, "news/words:2", 17, 4711);
+    drop_logline_tag_set(&tag, "news/words:2", 12, 17, 4711);
     return drop_logline_format(out, &stamp, &tag, &piece);
 }
 
@@ -116,10 +116,52 @@ static void test_format(void)
 {
     char out[256];
     size_t length = format(out, "to be", 5, false);
-    CHECK_BYTES(out, length, "2026-11-24T03:40:01.123456Z news/words:2/17[4711] to be\n");
+    CHECK_BYTES(out, length, "2026-11-24T03:40:01.123456Z news/words:2/17[4711] - to be\n");
     length = format(out, "to be", 5, true);
     CHECK_BYTES(out, length,
-                "2026-11-24T03:40:01.123456Z news/words:2/17[4711] to be [continues]\n");
+                "2026-11-24T03:40:01.123456Z news/words:2/17[4711] - to be [continues]\n");
+}
+
+static void test_calls(void)
+{
+    struct drop_logline_tag tag;
+    drop_logline_tag_set(&tag, "p", 1, 1, 2);
+    CHECK_BYTES(tag.text, tag.length, "p/1[2] - ");
+    drop_logline_tag_call(&tag, 0x123456789abcdef0);
+    CHECK_BYTES(tag.text, tag.length, "p/1[2] 123456789abcdef0 ");
+    drop_logline_tag_call(&tag, 0xf);
+    CHECK_BYTES(tag.text, tag.length, "p/1[2] 000000000000000f ");
+    drop_logline_tag_call(&tag, 0);
+    CHECK_BYTES(tag.text, tag.length, "p/1[2] - ");
+}
+
+static void test_numbers_of_a_tag(void)
+{
+    struct drop_logline_tag tag;
+    drop_logline_tag_set(&tag, "p", 1, UINT64_MAX, INT32_MIN);
+    CHECK_BYTES(tag.text, tag.length, "p/18446744073709551615[-2147483648] - ");
+    drop_logline_tag_set(&tag, "p", 1, 0, 10);
+    CHECK_BYTES(tag.text, tag.length, "p/0[10] - ");
+}
+
+/* Every byte at every place of a text that is looked at in blocks, against the rule itself. */
+static void test_every_byte_is_escaped_everywhere(void)
+{
+    char text[40], out[160], expected[160];
+    for (int byte = 0; byte < 256; byte++)
+        for (size_t at = 0; at < sizeof text; at++) {
+            memset(text, 'x', sizeof text);
+            text[at] = (char)byte;
+            memset(expected, 'x', sizeof expected);
+            bool is_plain = (byte >= 0x20 && byte != 0x7f) || byte == '\t';
+            if (is_plain)
+                expected[at] = (char)byte;
+            else
+                expected[at + (size_t)sprintf(expected + at, "\\x%02x", (unsigned)byte)] = 'x';
+            size_t length = (size_t)(drop_logline_escape(out, text, sizeof text) - out);
+            CHECK_EQUAL(length, sizeof text + (is_plain ? 0 : 3));
+            CHECK(memcmp(out, expected, length) == 0);
+        }
 }
 
 static void test_control_characters_are_escaped(void)
@@ -127,7 +169,7 @@ static void test_control_characters_are_escaped(void)
     char out[256];
     size_t length = format(out, "\0\t\r\x1b[0m\x7f\xc3\xa9\\", 11, false);
     CHECK_BYTES(out, length,
-                "2026-11-24T03:40:01.123456Z news/words:2/17[4711] "
+                "2026-11-24T03:40:01.123456Z news/words:2/17[4711] - "
                 "\\x00\t\\x0d\\x1b[0m\\x7f\xc3\xa9\\\n");
 }
 
@@ -135,14 +177,15 @@ static void test_control_characters_are_escaped(void)
 static void test_largest_line(void)
 {
     char *out = malloc(DROP_LOGLINE_SIZE_MAX), *text = calloc(1, DROP_LOGLINE_TEXT_MAX);
-    char pool[DROP_NAME_MAX + 1];
+    char pool[DROP_NAME_MAX];
     struct drop_logline_stamp stamp = {0};
     struct drop_logline_tag tag;
     REQUIRE(out && text);
     memset(pool, 'p', DROP_NAME_MAX);
-    pool[DROP_NAME_MAX] = '\0';
     drop_logline_stamp_set(&stamp, 0, 0);
-    drop_logline_tag_set(&tag, pool, UINT64_MAX, INT32_MIN);
+    drop_logline_tag_set(&tag, pool, DROP_NAME_MAX, UINT64_MAX, INT32_MIN);
+    drop_logline_tag_call(&tag, UINT64_MAX);
+    CHECK(tag.length <= sizeof tag.text);
     struct drop_logline_piece piece = {text, DROP_LOGLINE_TEXT_MAX, true};
     CHECK(drop_logline_format(out, &stamp, &tag, &piece) <= DROP_LOGLINE_SIZE_MAX);
     free(out);
@@ -160,8 +203,44 @@ static void test_stamp_follows_the_clock(void)
     CHECK_BYTES(stamp.text, sizeof stamp.text, "2000-02-29T00:00:00.000001Z ");
 }
 
+static void test_second_of_a_line(void)
+{
+    char line[DROP_LOGLINE_STAMP_SIZE + 1] = "2026-11-24T03:40:01.123456Z ";
+    CHECK_EQUAL(drop_logline_stamp_second(line), 1795491601);
+    memset(line, 'x', DROP_LOGLINE_STAMP_SIZE);
+    CHECK_EQUAL(drop_logline_stamp_second(line), 0);
+    memset(line, 0, DROP_LOGLINE_STAMP_SIZE);
+    CHECK_EQUAL(drop_logline_stamp_second(line), 0);
+}
+
+static size_t skip(const char *bytes, size_t length, bool at_end, size_t *lines)
+{
+    uint64_t counted;
+    size_t skipped = drop_logline_skip(bytes, length, at_end, &counted);
+    *lines = (size_t)counted;
+    return skipped;
+}
+
+static void test_skip(void)
+{
+    size_t lines;
+    CHECK_EQUAL(skip("a\n\nhalf", 7, false, &lines), 3);
+    CHECK_EQUAL(lines, 2);
+    CHECK_EQUAL(skip("a\n\nhalf", 7, true, &lines), 7);
+    CHECK_EQUAL(lines, 3);
+    CHECK_EQUAL(skip("half", 4, false, &lines), 0);
+    CHECK_EQUAL(lines, 0);
+    memset(long_text, 'x', sizeof long_text);
+    size_t skipped = skip(long_text, sizeof long_text, false, &lines);
+    CHECK(skipped > 0 && sizeof long_text - skipped <= DROP_LOGLINE_TEXT_MAX);
+    CHECK_EQUAL(lines, 2);
+}
+
 static void test_count(void)
 {
+    memset(long_text, '\n', sizeof long_text);
+    CHECK_EQUAL(drop_logline_count(long_text, sizeof long_text), sizeof long_text);
+    CHECK_EQUAL(drop_logline_count(long_text + 1, 4097), 4097);
     CHECK_EQUAL(drop_logline_count("", 0), 0);
     CHECK_EQUAL(drop_logline_count("a\n\nb", 4), 2);
     CHECK_EQUAL(drop_logline_count("a\n", 2), 1);
@@ -176,9 +255,14 @@ int main(void)
     RUN(test_longer_line_is_split);
     RUN(test_split_keeps_characters_whole);
     RUN(test_format);
+    RUN(test_calls);
+    RUN(test_numbers_of_a_tag);
+    RUN(test_every_byte_is_escaped_everywhere);
     RUN(test_control_characters_are_escaped);
     RUN(test_largest_line);
     RUN(test_stamp_follows_the_clock);
+    RUN(test_second_of_a_line);
+    RUN(test_skip);
     RUN(test_count);
     return check_summary();
 }

@@ -11,7 +11,7 @@ static void check_line(const struct drop_logline_piece *piece)
     static char out[DROP_LOGLINE_SIZE_MAX];
     static const struct drop_logline_stamp stamp = {.text = "2026-11-24T03:40:01.123456Z"};
     struct drop_logline_tag tag;
-    drop_logline_tag_set(&tag, "pool", 1, 2);
+    drop_logline_tag_set(&tag, "pool", 4, 1, 2);
     size_t length = drop_logline_format(out, &stamp, &tag, piece);
     for (size_t i = DROP_LOGLINE_STAMP_SIZE; i + 1 < length; i++)
         if (((unsigned char)out[i] < 0x20 && out[i] != '\t') || out[i] == 0x7f)
@@ -34,6 +34,19 @@ static size_t cut_all(const char *bytes, size_t length, bool at_end)
     return total;
 }
 
+/* Passing over lines leaves no more than cutting them does, and is over when they end. */
+static void check_skip(const char *bytes, size_t length)
+{
+    uint64_t lines;
+    size_t skipped = drop_logline_skip(bytes, length, false, &lines);
+    if (skipped > length || length - skipped > DROP_LOGLINE_TEXT_MAX ||
+        memchr(bytes + skipped, '\n', length - skipped) ||
+        lines < drop_logline_count(bytes, skipped))
+        abort();
+    if (drop_logline_skip(bytes, length, true, &lines) != length)
+        abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < 2)
@@ -46,6 +59,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (size_t i = 0; i < times; i++)
         memcpy(bytes + i * size, data, size);
     size_t first = data[0] * length / 256;
+    check_skip(bytes, length);
     size_t total = cut_all(bytes, first, false);
     if (first - total > DROP_LOGLINE_TEXT_MAX)
         abort();
