@@ -12,37 +12,34 @@ import contextlib
 import os
 import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict
-from functools import partial
 from pathlib import Path
-from shlex import join
 
 import uvloop
 
 from drop._fast import reactor
-from drop._fast.logger import Logger, file_name
+from drop._fast.logger import Logger
 from drop.clock import Clock, SystemClock
 from drop.config import Settings
 from drop.errors import ConfigurationError
-from drop.flow import plan
 from drop.flow.flows import FlowError, Flows
-from drop.flow.runner import Runner, RunningPool
+from drop.flow.runner import Runner
 from drop.flow.store import FlowStore
-from drop.host import journal
+from drop.host import confinement, journal
+from drop.host.cgroups import NodeGroups
 from drop.host.limits import raise_descriptor_limit
 from drop.host.listeners import Listeners
 from drop.host.lock import DirectoryLock
 from drop.host.notify import Notifier
+from drop.pools.host import Host
+from drop.pools.planned import PlannedPools
 from drop.secrets.credentials import Credentials, places
 from drop.secrets.operations import SecretOperations
-from drop.secrets.provision import NotProvided, Provision, Wants
+from drop.secrets.provision import Provision
 from drop.secrets.store import SecretStore
 from drop.secrets.value import SecretError
-from drop.workers.environment import worker_environment
-from drop.workers.events import Policy, Restart
 from drop.workers.happenings import Happenings, MessageHandler
-from drop.workers.pool import Shared, WorkerPool
-from drop.workers.process import Command, LaunchError, Process, launch
+from drop.workers.exec_supervision import ExecSupervision
+from drop.workers.pool import Shared
 from drop.workers.spawner import Spawner
 from drop.workers.supervision import Supervision
 
@@ -51,64 +48,6 @@ CONTROL_TIMEOUT_MS = 120_000
 """Of one control operation: the start of a flow of a thousand pools, or a stop with its grace."""
 KILL_SECONDS = 2.0
 """After SIGKILL to all workers, until the node goes without having seen each of them end."""
-
-
-class PlannedPools:
-    """Makes worker pools of planned ones."""
-
-    def __init__(
-        self,
-        shared: Shared,
-        settings: Settings,
-        environ: Mapping[str, str],
-        provision: Provision,
-    ) -> None:
-        self._shared = shared
-        self._settings = settings
-        self._environ = environ
-        self._provision = provision
-
-    def create(self, pool: plan.Pool) -> WorkerPool:
-        return WorkerPool(
-            self._policy(pool), asdict(pool.mailbox), partial(self._launch, pool), self._shared
-        )
-
-    def update(self, running: RunningPool, pool: plan.Pool, *, replace_workers: bool) -> None:
-        assert isinstance(running, WorkerPool)
-        running.update(self._policy(pool), partial(self._launch, pool), replace=replace_workers)
-
-    def _policy(self, pool: plan.Pool) -> Policy:
-        return Policy(
-            pool=pool.name,
-            command=join(pool.launch.argv),
-            log=os.path.join(self._settings.log_dir, file_name(pool.name)),
-            workers=pool.workers,
-            restart=Restart(pool.restart),
-            drain_seconds=self._settings.grace_ms / 1000.0,
-        )
-
-    def _launch(self, pool: plan.Pool, worker: int) -> Process:
-        how = pool.launch
-        wants = Wants(how.secrets, how.env_files, how.place)
-        try:
-            given = self._provision.for_worker(pool.name, worker, wants)
-        except NotProvided as error:
-            raise LaunchError(str(error), hopeless=True) from None
-        environment = worker_environment(
-            self._environ,
-            node=self._settings.name,
-            flow=how.flow,
-            pool=pool.name,
-            worker=worker,
-            extra=given.environment(dict(how.env)),
-        )
-        try:
-            process = launch(Command(how.argv, how.cwd, environment))
-        except LaunchError:
-            given.release()
-            raise
-        process.when_reaped = given.release
-        return process
 
 
 class Node:
@@ -178,26 +117,28 @@ class Node:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def supervision(self, pool: str) -> Supervision | None:
+    def supervision(self, pool: str) -> Supervision | ExecSupervision | None:
         """How a pool is doing; to look at. None: there is none of that name."""
-        running = self.runner.pools.get(pool)
-        return running.supervision if isinstance(running, WorkerPool) else None
+        return self.pools.supervision(pool)
 
     def renew(self, pool: str) -> None:
         """Replace the workers of a pool in turn, with the command that they have."""
-        planned = self.runner.wiring.pools.get(pool)
-        if planned is not None:
-            self._pools.update(self.runner.pools[pool], planned, replace_workers=True)
+        if pool in self.runner.pools:
+            self.pools.renew(pool)
 
     # --- starting ---
 
     def _build(self, stack: contextlib.AsyncExitStack) -> None:
         """Make the parts and start the threads; `stack` ends them in the opposite order."""
         settings, limits = self.settings, self.settings.limits
+        logs = settings.logs.model_dump()
+        self.logger = Logger(settings.log_dir, **logs)
+        self.logger.start()
         self.dataplane = reactor.Reactor(
             node_name=settings.name,
             token=settings.token,
             gather=settings.gather,
+            logs=self.logger.sink(),
             **limits.model_dump(),
         )
         self.dataplane.start()
@@ -205,11 +146,9 @@ class Node:
         self.happenings = Happenings(self.dataplane, reactor, _on_error)
         self.happenings.start()
         stack.callback(self.happenings.stop)
-        self.logger = Logger(
-            settings.log_dir, **settings.logs.model_dump()
-        )
-        self.logger.start()
-        stack.callback(self.logger.stop)
+        stack.callback(self.logger.stop)  # before the reactor, which it still answers
+        self.groups = NodeGroups.open(settings.name, settings.var_dir)
+        stack.callback(self.groups.close)
         shared = Shared(
             self.dataplane,
             self.happenings,
@@ -218,9 +157,17 @@ class Node:
             self.clock,
             journal.event,
         )
-        provision = self._build_secrets(stack)
-        self._pools = PlannedPools(shared, settings, self._environ, provision)
-        self.runner = Runner(self._pools, self.dataplane, self.clock.now)
+        self.pools = PlannedPools(
+            Host(
+                shared=shared,
+                settings=settings,
+                environ=self._environ,
+                offers=confinement.probe(),
+                groups=self.groups,
+                provision=self._build_secrets(stack),
+            )
+        )
+        self.runner = Runner(self.pools, self.dataplane, self.clock.now)
         self.flows = Flows(
             self.runner,
             FlowStore(settings.flow_dir),
@@ -288,6 +235,7 @@ class Node:
     async def _drain(self) -> None:
         """No new work; what runs ends within the grace, else it is ended."""
         grace, begin = self.settings.grace_ms / 1000.0, self.clock.now()
+        self.runner.stop_sources(grace)
         self.dataplane.drain()
         await self._first_of(self.happenings.drained.wait(), grace)
         left = max(0.0, grace - (self.clock.now() - begin))

@@ -82,6 +82,12 @@ class Runner:
             await self._execute(plan.changes(self.wiring, before), grace_seconds)
             raise
 
+    def stop_sources(self, grace_seconds: float) -> None:
+        """Those that only emit; a node that ends could wait for ever for the end of their work."""
+        for name, planned in self._plans.items():
+            if planned.mailbox.kind == "stream":
+                self.pools[name].stop(grace_seconds)
+
     def kill(self) -> None:
         """Stop everything now; an `apply` that waits for a pool gets on."""
         for pool in self.pools.values():

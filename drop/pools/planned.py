@@ -76,7 +76,12 @@ class PlannedPools:
         shared, mailbox = self._host.shared, asdict(pool.mailbox)
         if pool.mailbox.kind == "exec":
             return ExecPool(
-                self._policy(pool), mailbox, _processes(pool), starter.capsule, starter.explain, shared
+                self._policy(pool),
+                mailbox,
+                _processes(pool),
+                starter.capsule,
+                starter.explain,
+                shared,
             )
         return WorkerPool(self._policy(pool), mailbox, starter.launch, shared)
 

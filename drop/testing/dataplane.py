@@ -98,7 +98,7 @@ class FakeDataplane:
             else:
                 self.emit(WORKER_GONE, pool, worker, "removed", 0, 0)
 
-    def worker_exited(self, worker: int) -> None:
+    def worker_exited(self, worker: int, how: str = "") -> None:
         self.give_up(worker, "eof")
 
     def say_ready(self, worker: int) -> None:

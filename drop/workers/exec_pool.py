@@ -98,7 +98,7 @@ class ExecPool:
     # --- what the dataplane reports ---
 
     def spawn_failed(self, number: int, what: str) -> None:
-        self._carry_out(self.supervision.handle(Event.FAILED, error=self._explain(number, what)))
+        self._failed(self._explain(number, what))
 
     def spawn_works(self) -> None:
         self._tell(Event.WORKS)
@@ -142,16 +142,14 @@ class ExecPool:
                 for future in (self.started, self.drained, self.stopped):
                     _done(future)
 
-    def _configure(self) -> None:
+    def _configure(self) -> bool:
         processes = self._processes
         try:
             recipe = self._recipes()
         except LaunchError as error:
             # Not from here: this may be the answer to an event that is being handled.
-            text = str(error)
-            fail = partial(self.supervision.handle, Event.FAILED, error=text)
-            asyncio.get_running_loop().call_soon(lambda: self._carry_out(fail()))
-            return
+            asyncio.get_running_loop().call_soon(self._failed, str(error))
+            return False
         self._shared.dataplane.exec_configure(
             self.id,
             recipe,
@@ -159,15 +157,16 @@ class ExecPool:
             spare_least=processes.spare_least,
             spare_most=processes.spare_most,
         )
-
         self._configured = True
+        return True
+
+    def _failed(self, error: str) -> None:
+        self._carry_out(self.supervision.handle(Event.FAILED, error=error))
 
     def _resume(self) -> None:
         if self._configured:
             self._shared.dataplane.exec_resume(self.id)
-            return
-        self._configure()
-        if self._configured:  # whether a process starts is seen with the next message
+        elif self._configure():  # whether a process starts is seen with the next message
             asyncio.get_running_loop().call_soon(self._tell, Event.WORKS)
 
     def _set_timer(self, seconds: float) -> None:

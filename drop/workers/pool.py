@@ -55,6 +55,8 @@ class _Worker:
     process: Process
     id: int
     """The reactor's name for it; unique, so that late news never reach a successor."""
+    how: str = ""
+    """It ended, for whoever waits for its answer."""
 
 
 class WorkerPool:
@@ -188,7 +190,7 @@ class WorkerPool:
             case ev.RemoveWorker(slot, drain):
                 dataplane.worker_remove(self._workers[slot].id, drain=drain)
             case ev.TellExited(slot):
-                dataplane.worker_exited(self._workers[slot].id)
+                dataplane.worker_exited(self._workers[slot].id, self._workers[slot].how)
             case ev.Signal(slot, kill):
                 self._workers[slot].process.signal_group(kill=kill)
             case ev.SetTimer(key, seconds):
@@ -243,6 +245,7 @@ class WorkerPool:
     def _exited(self, slot: int, process: Process) -> None:
         asyncio.get_running_loop().remove_reader(process.pidfd)
         status = process.reap()
+        self._workers[slot].how = str(status)
         self._tell(ev.Exited(slot, str(status), status.clean))
 
     def _slot_started(self, slot: int) -> None:
