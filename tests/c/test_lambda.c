@@ -357,16 +357,16 @@ static void test_connection_ends_in_a_response(void)
     poll_and_deliver(&bench);
     send_post(&bench, bench.invocation.id, "response", "Content-Length: 9\r\n\r\nab");
     drop_lambda_exchange_close(&bench.exchange, &bench.invocation);
-    check_answer(&bench, "{\"errorMessage\":\"The runtime closed the connection in the middle of its "
-                         "response.\",\"errorType\":\"Runtime.TruncatedResponse\"}");
+    check_answer(&bench, "{\"errorMessage\":\"The runtime closed the connection in the middle of "
+                         "its response.\",\"errorType\":\"Runtime.TruncatedResponse\"}");
     offer(&bench, "1");
     poll_and_deliver(&bench);
     CHECK_EQUAL(send_post(&bench, bench.invocation.id, "response",
                           "Transfer-Encoding: chunked\r\n\r\nnonsense\r\n"),
                 400);
     CHECK(strstr(bench.reply, "Connection: close\r\n"));
-    check_answer(&bench, "{\"errorMessage\":\"The runtime sent a response that is not well formed.\","
-                         "\"errorType\":\"Runtime.TruncatedResponse\"}");
+    check_answer(&bench, "{\"errorMessage\":\"The runtime sent a response that is not well "
+                         "formed.\",\"errorType\":\"Runtime.TruncatedResponse\"}");
     close_bench(&bench);
 }
 

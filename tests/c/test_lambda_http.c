@@ -1,4 +1,4 @@
-/* Heads and chunked bodies of HTTP: whole, byte by byte, at the edge of a page, and what is refused. */
+/* Heads and chunked bodies: whole, byte by byte, at the edge of a page, and what is refused. */
 #include <stdlib.h>
 
 #include "check.h"
@@ -74,7 +74,8 @@ static void test_refused_heads(void)
         {400, "POST / HTTP/1.1\r\nContent-Length: 18446744073709551616\r\n\r\n"},
         {400, "POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n"},
         {400, "POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n"},
-        {400, "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n"},
+        {400, "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n"
+              "Transfer-Encoding: chunked\r\n\r\n"},
         {501, "POST / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"},
         {417, "POST / HTTP/1.1\r\nExpect: tea\r\n\r\n"},
     };
@@ -99,8 +100,12 @@ static void test_too_many_fields(void)
 /* The end is found at the same place however the bytes come. */
 static void test_end_byte_by_byte(void)
 {
-    static const char *const heads[] = {"GET / HTTP/1.1\r\na: b\r\n\r\n", "GET / HTTP/1.1\na: b\n\n",
-                                        "GET / HTTP/1.1\r\n\n", "a\n\r\n"};
+    static const char *const heads[] = {
+        "GET / HTTP/1.1\r\na: b\r\n\r\n",
+        "GET / HTTP/1.1\na: b\n\n",
+        "GET / HTTP/1.1\r\n\n",
+        "a\n\r\n",
+    };
     struct edge edge = edge_open();
     for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++) {
         size_t length = strlen(heads[i]), scanned = 0;

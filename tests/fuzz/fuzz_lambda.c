@@ -1,6 +1,6 @@
-/* A runtime that says anything on two connections, in pieces of any size, with events in between and
- * connections that end anywhere: every event has one answer or is under way, no answer exceeds the
- * limit, and nothing grows beyond its bound.
+/* A runtime that says anything on two connections, in pieces of any size, with events in between
+ * and connections that end anywhere: every event has one answer or is under way, no answer exceeds
+ * the limit, and nothing grows beyond its bound.
  *
  * The input is a list of steps: a byte that says what to do (and how much), then its bytes. The
  * sequence @@ in what is sent stands for the id of the current invocation. */
