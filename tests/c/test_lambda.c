@@ -97,10 +97,11 @@ static void check_answer(struct bench *bench, const char *expected)
     REQUIRE(answer->length >= 4);
     CHECK_EQUAL((unsigned char)answer->at[3] + 256 * (unsigned char)answer->at[2],
                 answer->length - 4);
-    if (answer->length - 4 != strlen(expected) || memcmp(answer->at + 4, expected, answer->length - 4))
+    bool same = answer->length - 4 == strlen(expected) &&
+                memcmp(answer->at + 4, expected, strlen(expected)) == 0;
+    CHECK(same);
+    if (!same)
         fprintf(stderr, "the answer is %.*s\n", (int)answer->length - 4, answer->at + 4);
-    CHECK(answer->length - 4 == strlen(expected) &&
-          memcmp(answer->at + 4, expected, strlen(expected)) == 0);
     drop_lambda_bytes_close(answer);
 }
 
