@@ -123,10 +123,10 @@ class Adapter:
             partial(self._ended, era),
         )
 
-    def _ended(self, era: Era, reason: str) -> None:
+    def _ended(self, era: Era, reason: str, hopeless: bool) -> None:
         self._servers.pop(era, None)
         if not self._code.done():
-            self._handle(Ended(era, reason))
+            self._handle(Ended(era, reason, hopeless))
 
     def _stop(self, era: Era) -> None:
         if era in self._servers:

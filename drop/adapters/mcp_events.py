@@ -35,6 +35,7 @@ class Ended(NamedTuple):
 
     era: Era
     reason: str
+    hopeless: bool = False  # starting it again will not help
 
 
 class Tick(NamedTuple):

@@ -17,7 +17,10 @@ PR_SET_PDEATHSIG = 1
 
 
 class ServerProcess:
-    """One run of the program; `on_line` gets what it writes, `on_end` is told once how it ended."""
+    """One run of the program; `on_line` gets what it writes, `on_end` is told once how it ended.
+
+    With the way it ended comes whether there is no use in starting it again.
+    """
 
     def __init__(
         self,
@@ -25,7 +28,7 @@ class ServerProcess:
         line_max: int,
         grace_s: float,
         on_line: Callable[[bytes], None],
-        on_end: Callable[[str], None],
+        on_end: Callable[[str, bool], None],
     ) -> None:
         self._command = command
         self._line_max = line_max
@@ -75,7 +78,8 @@ class ServerProcess:
                 preexec_fn=_die_with_parent(),
             )
         except OSError as error:
-            self._on_end(f"cannot be started: {self._command[0]}: {error.strerror}")
+            hopeless = isinstance(error, FileNotFoundError | PermissionError)
+            self._on_end(f"cannot be started: {self._command[0]}: {error.strerror}", hopeless)
             return
         assert process.stdout is not None
         self._process = process
@@ -84,7 +88,7 @@ class ServerProcess:
             self.send(line)
         async for line in lines(process.stdout):
             self._on_line(line)
-        self._on_end(await self._end(process))
+        self._on_end(await self._end(process), False)
 
     async def _end(self, process: asyncio.subprocess.Process) -> str:
         """How it ended. One that has closed its stdout, or writes no lines, is of no more use."""

@@ -103,7 +103,7 @@ class Server:
             message = without_notifications(message)
         return [_answered(pending, message)]
 
-    def ended(self, reason: str, now: float) -> list[Action]:
+    def ended(self, reason: str, now: float, *, hopeless: bool = False) -> list[Action]:
         """The process is gone: what it was asked fails; what waits goes to the next one."""
         wanted, self.stopping = self.stopping, False
         text = f"the MCP server {reason}"
@@ -116,9 +116,10 @@ class Server:
         if wanted:
             return [*actions, *self._fail_waiting(SERVER_ENDED, text)]
         self.deaths += 1
-        if self.deaths > DEATHS_MAX:
+        if hopeless or self.deaths > DEATHS_MAX:
             actions += self._fail_waiting(SERVER_ENDED, text)
-            return [*actions, Log(f"{text}, {self.deaths} times in a row; giving up"), Exit(1)]
+            times = "" if hopeless else f", {self.deaths} times in a row"
+            return [*actions, Log(f"{text}{times}; giving up"), Exit(1)]
         pause = min(PAUSE_FIRST_S * 2 ** (self.deaths - 1), PAUSE_MAX_S)
         self.restart_at = now + pause
         return [*actions, Log(f"{text}; starting it again in {pause:g} s")]

@@ -150,7 +150,7 @@ class Session:
         asked = any(each.message.method == "server/discover" for each in server.sent.values())
         if event.era is Era.MODERN and asked and not server.answered:
             self._modern_refused = server.stopping = True
-        return server.ended(event.reason, now)
+        return server.ended(event.reason, now, hopeless=event.hopeless)
 
     def _response(self, era: Era, message: Message) -> list[Action]:
         server = self._servers[era]
