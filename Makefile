@@ -14,8 +14,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 EXTRAS := node,cli,dev
 
-NATIVE := build_ext.py $(wildcard c_src/*.[ch] drop/_fast/*.pyx drop/_fast/*.pxd \
-	drop/_fast/*.pxi drop/_fast/*_build.py)
+NATIVE := build_ext.py $(wildcard c_src/*.[ch] c_src/programs/*.c drop/_fast/*.pyx \
+	drop/_fast/*.pxd drop/_fast/*.pxi drop/_fast/*_build.py)
 
 .PHONY: help setup run test check debug asan tsan bench bench-quick fuzz fuzz-smoke c-test dist \
 	clean
@@ -103,4 +103,5 @@ dist: setup
 clean:
 	rm -rf build dist $(VENV) *.egg-info
 	find drop -name '*.so' -delete
+	rm -f drop/_fast/drop-lambda
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

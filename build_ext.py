@@ -1,4 +1,4 @@
-"""Builds the native extensions: one table says what is in each, one table says how a mode compiles.
+"""Builds the native extensions and programs: tables say what is in each and how a mode compiles.
 
     python build_ext.py [--mode release|debug|sanitize] [NAME ...]        no NAME: all of them
 
@@ -41,11 +41,24 @@ SUFFIX: str = sysconfig.get_config_var("EXT_SUFFIX")
 
 @dataclass(frozen=True)
 class Native:
-    """One extension module: the file that binds it, and the files of c_src that it contains."""
+    """One extension module: the file that binds it, and the files of c_src that it contains.
+
+    Or a program of its own, whose `source` is the C file with its main.
+    """
 
     name: str
-    source: str  # NAME.pyx, or a cffi builder that leaves an `ffibuilder`
+    source: str  # NAME.pyx, a cffi builder that leaves an `ffibuilder`, or NAME.c
     c_files: tuple[str, ...]  # names in c_src without .c, or patterns; "-pattern" takes files out
+
+    @property
+    def is_program(self) -> bool:
+        """Whether it is started instead of imported."""
+        return self.source.endswith(".c")
+
+    @property
+    def file_name(self) -> str:
+        """What it is called in drop/_fast/."""
+        return self.name if self.is_program else f"{self.name}{SUFFIX}"
 
     def c_paths(self) -> list[Path]:
         """The C files, relative to ROOT; a pattern is resolved against what is on disk."""
@@ -70,6 +83,11 @@ EXTENSIONS = (
     Native("load", "drop/_fast/load.pyx", ("load*", "histogram")),
     Native("_linux", "drop/_fast/linux_build.py", ()),
 )
+PROGRAMS = (
+    #      name           main                             files of c_src
+    Native("drop-lambda", "c_src/programs/drop-lambda.c", ("lambda*",)),
+)
+TABLE = {native.name: native for native in (*EXTENSIONS, *PROGRAMS)}
 
 
 @dataclass(frozen=True)
@@ -160,17 +178,21 @@ class Step:
 
 
 def build(name: str, mode: str, target: Path) -> None:
-    """Brings the extension `name` up to date and puts it at `target`; raises BuildError."""
-    native = next(native for native in EXTENSIONS if native.name == name)
+    """Brings `name` of the tables up to date and puts it at `target`; raises BuildError."""
+    native = TABLE[name]
     work = Path("build", mode)
     with locked(mode):
-        generate(native, work).run()
-        compilations = [compile_generated(native, work)]
+        if native.is_program:
+            compilations = [compile_ours(Path(native.source), work)]
+        else:
+            generate(native, work).run()
+            compilations = [compile_generated(native, work)]
         compilations += [compile_ours(path, work) for path in native.c_paths()]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             list(pool.map(Step.run, compilations))
-        made = work / f"{name}{SUFFIX}"
-        link(made, [step.output for step in compilations], MODES[mode]).run()
+        made = work / native.file_name
+        shape = "-pie" if native.is_program else "-shared"
+        link(made, [step.output for step in compilations], MODES[mode], shape).run()
         place(ROOT / made, target)
 
 
@@ -217,9 +239,9 @@ def compile_step(source: Path, output: Path, flags: tuple[str, ...]) -> Step:
     return Step(output, (*command, "-c", str(source), "-o", str(output)), (source,), depfile)
 
 
-def link(output: Path, objects: list[Path], mode: Mode) -> Step:
-    """The step that makes the shared object."""
-    flags = ("-shared", "-pthread", *mode.common, *mode.ours, *words_of("LDFLAGS"))
+def link(output: Path, objects: list[Path], mode: Mode, shape: str) -> Step:
+    """The step that makes the shared object, or the program."""
+    flags = (shape, "-pthread", *mode.common, *mode.ours, *words_of("LDFLAGS"))
     names = [str(path) for path in objects]
     command = (*compiler(), *flags, *names, "-lm", "-o", str(output))
     return Step(output, command, tuple(objects))
@@ -245,15 +267,15 @@ def link_tree(site: Path) -> None:
             if entry.is_symlink() and not entry.exists():
                 entry.unlink()
         for entry in source.iterdir():
-            own = entry.name in ("_fast", "__pycache__") or entry.suffix == ".so"
+            own = entry.name in ("_fast", "__pycache__", *TABLE) or entry.suffix == ".so"
             if not own and not (mirror / entry.name).is_symlink():
                 (mirror / entry.name).symlink_to(entry)
 
 
 def target_of(name: str, mode: str) -> Path:
-    """Where the in-place build of a mode puts an extension."""
+    """Where the in-place build of a mode puts an extension or program."""
     site = ROOT if mode == "release" else ROOT / "build" / mode / "site"
-    return site / "drop" / "_fast" / f"{name}{SUFFIX}"
+    return site / "drop" / "_fast" / TABLE[name].file_name
 
 
 @contextmanager
@@ -289,11 +311,19 @@ def version_of(package: str) -> str:
 
 def setuptools_extensions() -> list[Extension]:
     """The table as setuptools wants it; Command builds from the table itself."""
-    return [Extension(f"{PACKAGE}.{native.name}", sources=[]) for native in EXTENSIONS]
+    return [Extension(f"{PACKAGE}.{name}", sources=[]) for name in TABLE]
 
 
 class Command(setuptools_build_ext):
-    """setuptools' build_ext, with our way of building one extension."""
+    """setuptools' build_ext, with our way of building one extension, and with programs."""
+
+    def get_ext_filename(self, fullname: str) -> str:
+        """Where `fullname` goes below a root; asked for last parts of names, too."""
+        *packages, name = fullname.split(".")
+        native = TABLE.get(name)
+        if native is None or not native.is_program:
+            return str(super().get_ext_filename(fullname))  # type: ignore[no-untyped-call]
+        return os.path.join(*packages, native.file_name)
 
     def build_extension(self, ext: Extension) -> None:
         """Builds `ext` where setuptools wants it."""
@@ -314,14 +344,13 @@ def main() -> int:
     """Builds in place what the command line names; the exit status says whether all went well."""
     parser = argparse.ArgumentParser(description="Build the native extensions in place.")
     parser.add_argument("--mode", choices=MODES, default="release")
-    parser.add_argument("names", metavar="NAME", nargs="*", help="an extension; none: all of them")
+    parser.add_argument("names", metavar="NAME", nargs="*", help="what to build; none: everything")
     arguments = parser.parse_args()
-    known = [native.name for native in EXTENSIONS]
     for name in arguments.names:
-        if name not in known:
-            parser.error(f"unknown extension {name!r}; there are {', '.join(known)}")
+        if name not in TABLE:
+            parser.error(f"unknown name {name!r}; there are {', '.join(TABLE)}")
     failed = 0
-    for name in arguments.names or known:
+    for name in arguments.names or TABLE:
         try:
             build(name, arguments.mode, target_of(name, arguments.mode))
         except BuildError as error:
