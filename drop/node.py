@@ -37,8 +37,8 @@ from drop.secrets.operations import SecretOperations
 from drop.secrets.provision import Provision
 from drop.secrets.store import SecretStore
 from drop.secrets.value import SecretError
-from drop.workers.happenings import Happenings, MessageHandler
 from drop.workers.exec_supervision import ExecSupervision
+from drop.workers.happenings import Happenings, MessageHandler
 from drop.workers.pool import Shared
 from drop.workers.spawner import Spawner
 from drop.workers.supervision import Supervision

@@ -7,8 +7,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import PurePath
 
 from drop.flow.plan import Pool
+
+_TREE = PurePath(__file__).parent.parent
+LAMBDA = str(_TREE / "_fast" / "drop-lambda")
+"""Built from c_src/programs/drop-lambda.c."""
+RUN = str(_TREE / "adapters" / "run.py")
+MODULES = str(_TREE.parent)
+"""What an adapter in Python has to see of us."""
 
 
 def command_of(pool: Pool) -> tuple[str, ...]:
@@ -19,10 +27,7 @@ def command_of(pool: Pool) -> tuple[str, ...]:
 def _adapter(pool: Pool) -> Sequence[str]:
     match pool.launch.kind:
         case "lambda":
-            from drop.adapters import lambda_program
-
-            timeout = ("--timeout-ms", str(pool.mailbox.timeout_ms))
-            return (lambda_program(), *timeout, "--")
+            return (LAMBDA, "--timeout-ms", str(pool.mailbox.timeout_ms), "--")
         case "mcp":
-            return (sys.executable, "-m", "drop.adapters.mcp", "--")
+            return (sys.executable, "-I", "-S", RUN, "mcp", "--")
     return ()

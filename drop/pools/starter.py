@@ -14,8 +14,8 @@ from drop.flow.plan import Pool
 from drop.host.accounts import Account, UnknownUser, for_workers
 from drop.host.cgroup_tree import Limits
 from drop.host.cgroups import PoolGroups
-from drop.host.confinement import directories_named
-from drop.pools.adapters import command_of
+from drop.host.confinement import directories_named, directories_of_path
+from drop.pools.adapters import MODULES, command_of
 from drop.pools.host import Host
 from drop.secrets.credentials import Owner
 from drop.secrets.provision import Given, NotProvided, Wants
@@ -168,7 +168,12 @@ class Starter:
             file_size_mib=limits.file_size,
             core_mib=limits.core,
         )
-        directories = directories_named(how.argv, how.cwd)
+        directories = directories_named((*command_of(self._pool), *how.argv), how.cwd)
+        directories += directories_of_path(
+            dict(how.env).get("PATH") or host.environ.get("PATH", "")
+        )
+        if how.kind == "mcp":
+            directories += (MODULES,)
         if given.directory is not None:
             directories += (os.path.realpath(given.directory),)
         containment = contain(
