@@ -99,7 +99,7 @@ def directories_named(argv: Iterable[str], directory: str | None) -> tuple[str, 
         if argument.startswith("/") and "\0" not in argument and os.path.exists(argument):
             path = os.path.realpath(argument)
             found.append(path if os.path.isdir(path) else os.path.dirname(path))
-            if os.path.islink(argument):
+            if os.path.islink(argument) and not os.path.isdir(path):
                 found += _installation(os.path.dirname(argument))
     return tuple(dict.fromkeys(found))
 
