@@ -1,8 +1,8 @@
 /* How much one worker may log: a token bucket that holds one second's worth. Pure.
  *
  * A line costs one token for each DROP_LOGRATE_LINE_BYTES that it begins, so that the bound on
- * lines is one on bytes, too. A line passes when there is anything left, and may leave a debt; so the
- * longest line passes at the lowest rate.
+ * lines is one on bytes, too. A line passes when there is anything left, and may leave a debt; so
+ * the longest line passes at the lowest rate.
  *
  * Kept as a time: up to when the worker has used what it may. */
 #ifndef DROP_LOGRATE_H
