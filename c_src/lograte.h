@@ -16,7 +16,7 @@
  * default rate of 10 000 lines/s writes at most 2.5 MB/s, some seconds of which fill a log file */
 #define DROP_LOGRATE_LINE_BYTES 256u
 #define DROP_LOGRATE_SECOND_NS 1000000000ull
-#define DROP_LOGRATE_MAX 1000000u /* lines a second; more is no limit */
+#define DROP_LOGRATE_MAX 10000000u /* lines a second; more is no limit */
 #define DROP_LOGRATE_TEXT_MAX 96u
 
 /* Zeroed is valid. */

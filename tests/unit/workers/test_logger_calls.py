@@ -144,8 +144,8 @@ def test_old_file_is_rotated_and_read_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
-        ({"rate_lines": -1}, "rate_lines: 0 to 1000000 is expected"),
-        ({"rate_lines": 1_000_001}, "rate_lines: 0 to 1000000 is expected"),
+        ({"rate_lines": -1}, "rate_lines: 0 to 10000000 is expected"),
+        ({"rate_lines": 10_000_001}, "rate_lines: 0 to 10000000 is expected"),
         ({"age_hours": -1}, "age_hours: 0 to 1000000 is expected"),
     ],
 )
