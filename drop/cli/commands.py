@@ -65,6 +65,8 @@ PARAMETERS = {
     "secret set.raw": Text("Keep the newline at the end of stdin."),
     "force": Text("Also while functions that run use it."),
     "var_dir": Text("The directory of a node that does not run.", "DIRECTORY"),
+    "worker_user": Text("As in the node's configuration.", "USER"),
+    "mcp.timeout": Text("How long to wait for an answer; 600 when not given.", "SECONDS"),
     "directory": Text("Where the logs are, without asking the node.", "DIRECTORY"),
 }
 
@@ -78,6 +80,8 @@ SUMMARIES = {
     "logs": "Show what a pool's workers wrote to stderr.",
     "stats": "Print what the node counts, for one pool or all.",
     "ping": "Time round trips to the node.",
+    "doctor": "Show what workers are kept from here, what is off and why.",
+    "mcp": "Serve a pool of kind mcp as an MCP server on stdin and stdout.",
     "flow list": "List the flows of the node.",
     "flow start": "Start a flow.",
     "flow stop": "Stop a flow.",

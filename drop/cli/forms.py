@@ -34,6 +34,8 @@ COMMANDS = {
     "logs": Form("logs", "logs", ("pool",)),
     "stats": Form("status", "stats", ("pool",)),
     "ping": Form("status", "ping"),
+    "doctor": Form("doctor", "doctor"),
+    "mcp": Form("mcp", "mcp", ("pool",)),
     "flow list": Form("flow", "flow_list"),
     "flow start": Form("flow", "flow_start", ("flow",)),
     "flow stop": Form("flow", "flow_stop", ("flow",)),

@@ -123,7 +123,7 @@ class Starter:
     def _prepare(self, given: Given) -> Recipe:
         how, account = self._pool.launch, self._account()
         command = Command(
-            command_of(self._pool),
+            self._command(),
             how.cwd,
             self._environment(account, given.environment(dict(how.env))),
             account.name,
@@ -135,6 +135,9 @@ class Starter:
             groups=self._keep_groups(containment),
             memory_mib=containment.groups.memory_mib,
         )
+
+    def _command(self) -> tuple[str, ...]:
+        return command_of(self._pool, self._host.settings.limits.payload_max)
 
     def _environment(self, account: Account, extra: Mapping[str, str]) -> dict[str, str]:
         pool, host = self._pool, self._host
@@ -168,7 +171,7 @@ class Starter:
             file_size_mib=limits.file_size,
             core_mib=limits.core,
         )
-        directories = directories_named((*command_of(self._pool), *how.argv), how.cwd)
+        directories = directories_named((*self._command(), *how.argv), how.cwd)
         directories += directories_of_path(
             dict(how.env).get("PATH") or host.environ.get("PATH", "")
         )

@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 from drop.workers import events as ev
 
-
 BACKOFF_SECONDS = 1.0
 """Before the first new try; a command that is not there is put there by somebody."""
 
