@@ -1,6 +1,6 @@
 /* enclose: runs a container runtime so that nothing of the container can outlive this process.
  *
- *     enclose [-g FILE]... [-u DIR] -s DIR -z MIB [-l LOWER [-r]] PROGRAM [ARGUMENT]...
+ *     enclose [-g FILE]... [-u DIR] -s DIR -z MIB [-l LOWER] PROGRAM [ARGUMENT]...
  *
  * PROGRAM (crun, runc) becomes the first process of a process namespace. When that one ends, the
  * kernel kills everything below it, whatever sessions or groups it hides in; and it ends when this
@@ -13,7 +13,6 @@
  *   -s DIR    mounts a tmpfs there: DIR/state for the runtime, DIR/pid for the container's pid
  *   -z MIB    its size, the bound of all that the container writes
  *   -l LOWER  DIR/root is LOWER, and what is written to it goes to the tmpfs
- *   -r        DIR/root is read-only
  *
  * Ends as PROGRAM does, by the same code or signal; 125 when there is no PROGRAM to speak of. */
 #define _GNU_SOURCE
@@ -46,7 +45,6 @@ struct request {
     const char *scratch;
     const char *size;
     const char *lower;
-    bool read_only;
     char **program;
 };
 
@@ -68,7 +66,7 @@ static struct request parse(int count, char **words)
 {
     struct request request = {0};
     int option;
-    while ((option = getopt(count, words, "+g:u:s:z:l:r")) != -1) {
+    while ((option = getopt(count, words, "+g:u:s:z:l:")) != -1) {
         switch (option) {
         case 'g':
             if (request.groups == GROUPS_MAX)
@@ -79,7 +77,6 @@ static struct request parse(int count, char **words)
         case 's': request.scratch = optarg; break;
         case 'z': request.size = optarg; break;
         case 'l': request.lower = optarg; break;
-        case 'r': request.read_only = true; break;
         default: errno = 0; fail("unknown option; see the head of its source");
         }
     }
@@ -92,35 +89,21 @@ static struct request parse(int count, char **words)
     return request;
 }
 
-/* Read-only needs a second call: the first one that binds takes no other flag. */
-static void bind(const char *from, const char *to, bool read_only)
-{
-    if (mount(from, to, NULL, MS_BIND, NULL) != 0)
-        fail("cannot mount %s", from);
-    unsigned long flags = MS_BIND | MS_REMOUNT | MS_NODEV | (read_only ? MS_RDONLY : 0);
-    if (mount(NULL, to, NULL, flags, NULL) != 0)
-        fail("cannot change the flags of the mount of %s", from);
-}
-
 /* The layers are named relative to the tmpfs: a path with a comma or colon would need escapes, and
  * the container's /proc/mounts would show it. */
 static void make_root(const struct request *request)
 {
-    if (mkdir("root", 0755) != 0)
-        fail("cannot make %s/root", request->scratch);
-    if (request->read_only) {
-        bind(request->lower, "root", true);
-        return;
-    }
     struct stat lower;
     if (stat(request->lower, &lower) != 0)
         fail("cannot look at %s", request->lower);
-    if (mkdir("lower", 0755) != 0 || mkdir("upper", 0755) != 0 || mkdir("work", 0700) != 0)
+    if (mkdir("lower", 0755) != 0 || mkdir("upper", 0755) != 0 || mkdir("work", 0700) != 0 ||
+        mkdir("root", 0755) != 0)
         fail("cannot make directories in %s", request->scratch);
     /* The root directory of an overlay has the owner and mode of the upper one. */
     if (chown("upper", lower.st_uid, lower.st_gid) != 0 || chmod("upper", lower.st_mode) != 0)
         fail("cannot prepare %s/upper", request->scratch);
-    bind(request->lower, "lower", false);
+    if (mount(request->lower, "lower", NULL, MS_BIND, NULL) != 0)
+        fail("cannot mount %s", request->lower);
     if (mount("overlay", "root", "overlay", MS_NODEV,
               "lowerdir=lower,upperdir=upper,workdir=work") != 0)
         fail("cannot mount an overlay on %s", request->lower);

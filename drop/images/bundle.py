@@ -91,7 +91,8 @@ class Bundles:
         self, config: ImageConfig, engine: EngineCalls, new: Path, *, whole: bool, label: str
     ) -> Facts:
         root = new / "rootfs"
-        root.mkdir(parents=True, mode=0o755)
+        root.mkdir(parents=True)
+        root.chmod(0o755)  # whatever our umask: the container's user has to enter it
         new.chmod(0o700)
         self._unpack(config, engine, root, whole=whole, label=label)
         facts = Facts(

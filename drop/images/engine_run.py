@@ -7,14 +7,18 @@ groups, no systemd to make groups, a limit that must not be raised. `podman init
 
 from __future__ import annotations
 
+import json
 import resource
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from drop.images.container import Container
 from drop.images.engine import EngineCalls, program
 from drop.images.faults import ImageError
 
 INIT_SECONDS = 60.0
+PROCESSES_MAX = 32_768
+"""podman 4.3 gives itself no higher limit than this, whatever it was started with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,18 +29,24 @@ class RunFlags:
     run: tuple[str, ...] = ()
 
 
-def find_flags_now(calls: EngineCalls, image: str, label: str, open_files: int) -> RunFlags:
-    """For a thread of its own. Raises ImageError with what podman says without any flags."""
+def find_flags_now(calls: EngineCalls, image: str, container: Container, label: str) -> RunFlags:
+    """For a thread of its own. Raises ImageError with all that podman says."""
     if calls.engine.kind == "docker":  # its daemon has its own rights, and its own configuration
         return RunFlags()
     run = _process_limit()
-    problem = ""
+    arguments = [
+        *("--network", "none", "--label", label, "--entrypoint", json.dumps(container.command)),
+        f"--ulimit=nofile={container.limits.open_files}:{container.limits.open_files}",
+        *run,
+        image,
+    ]
+    problems: dict[str, None] = {}  # in their order, each once
     for flags in _candidates(calls.environment):
-        said = _try(calls, flags, run, image, label, open_files)
-        if not said:
+        problem = _try(calls, flags, arguments)
+        if not problem:
             return RunFlags(flags, run)
-        problem = problem or said
-    raise ImageError(f"podman cannot start a container on this machine: {problem}")
+        problems[problem] = None
+    raise ImageError(f"podman cannot start a container of it here: {'; '.join(problems)}")
 
 
 def _candidates(environment: Mapping[str, str]) -> Iterator[tuple[str, ...]]:
@@ -54,26 +64,16 @@ def _process_limit() -> tuple[str, ...]:
     _, hard = resource.getrlimit(resource.RLIMIT_NPROC)
     if hard == resource.RLIM_INFINITY:
         return ()
-    return (f"--ulimit=nproc={hard}:{hard}",)
+    processes = min(hard, PROCESSES_MAX)
+    return (f"--ulimit=nproc={processes}:{processes}",)
 
 
-def _try(
-    calls: EngineCalls,
-    flags: tuple[str, ...],
-    run: tuple[str, ...],
-    image: str,
-    label: str,
-    open_files: int,
-) -> str:
+def _try(calls: EngineCalls, flags: Sequence[str], arguments: Sequence[str]) -> str:
     """What podman complains of; empty when it works."""
-    limits = (*run, f"--ulimit=nofile={open_files}:{open_files}")
-    made = calls.now(
-        *flags, "create", "--network", "none", "--label", label, *limits, image, "drop-probe"
-    )
+    made = calls.now(*flags, "create", *arguments)
     if made.code:
         return made.complaint
     container = made.stdout.split()[-1]
-    # The program does not exist, and that is looked at when it is executed, which is later.
     done = calls.now(*flags, "init", container, seconds=INIT_SECONDS)
     calls.now(*flags, "rm", "--force", container)
     return done.complaint if done.code else ""

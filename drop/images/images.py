@@ -141,7 +141,7 @@ class Images:
             )
         container = container_of(facts, wanted.settings, wanted.cmd, wanted.limits, wanted.network)
         if reason:
-            await machine.open_engine_run(config.id, container.limits.open_files)
+            await machine.open_engine_run(config.id, container)
         elif container.limits.memory_mib and machine.own_groups and machine.groups.problem:
             raise ImageError(
                 f"its memory cannot be limited on this machine: {machine.groups.problem};"

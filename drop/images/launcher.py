@@ -60,7 +60,6 @@ def runtime_argv(
     scratch: str,
     lower: str,
     writable_mib: int,
-    read_only: bool,
     groups: Iterable[str],
 ) -> tuple[str, ...]:
     """`bundle` holds config.json, whose root is SCRATCH/root; `lower` is the image's own."""
@@ -70,8 +69,6 @@ def runtime_argv(
     if runtime.unmount is not None:
         argv += ["-u", runtime.unmount]
     argv += ["-s", scratch, "-z", str(writable_mib), "-l", lower]
-    if read_only:
-        argv.append("-r")
     argv += [runtime.path, "--root", f"{scratch}/state"]
     if runtime.kind == "crun":
         argv += ["--cgroup-manager", "disabled"]

@@ -15,21 +15,24 @@ import os
 import secrets
 import subprocess
 import sys
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-from drop.images import janitor
+from drop.images import janitor, oci
+from drop.images.account import Account
 from drop.images.bundle import Bundles, remove_tree
 from drop.images.commands import Commands
+from drop.images.container import Container
 from drop.images.engine import EngineCalls, find_engine
 from drop.images.engine_run import RunFlags, find_flags_now
 from drop.images.groups import Groups
 from drop.images.launcher import Runtime
-from drop.images.runtime import find_runtime_now, load_profile
+from drop.images.probe import Probe
+from drop.images.runtime import find_filter_now, find_runtime_now
+from drop.images.seccomp import Filter
 
 JANITOR_SECONDS = 10.0
+NETWORK_FILES = ("/etc/resolv.conf", "/etc/hosts")
 
 
 class Machine:
@@ -48,7 +51,8 @@ class Machine:
         self.own_groups = own_groups
         self.runtime: Runtime | str = "no image was needed yet"
         """Or why there is none."""
-        self.profile: Mapping[str, Any] | None = None
+        self._filters: dict[tuple[str, ...], Filter | None] = {}
+        self.network_files = tuple(path for path in NETWORK_FILES if os.path.isfile(path))
         self._environ = dict(os.environ)
         self._wanted = engine
         self._opening = asyncio.Lock()
@@ -64,6 +68,9 @@ class Machine:
     def scratch(self) -> str:
         return str(self.directory / "scratch")
 
+    def filter_for(self, account: Account) -> Filter | None:
+        return self._filters[oci.capabilities(account)]
+
     def worker_directory(self, name: str) -> Path:
         return self.directory / "workers" / name
 
@@ -76,13 +83,13 @@ class Machine:
                 await self.commands.call(self._open_now)
                 self._opened = True
 
-    async def open_engine_run(self, image: str, open_files: int) -> None:
+    async def open_engine_run(self, image: str, container: Container) -> None:
         """What is needed besides where an engine runs the workers. Raises ImageError."""
         async with self._opening:
             if self._janitor is None:
                 label = self.labels[1]
                 self.flags = await self.commands.call(
-                    find_flags_now, self.calls, image, label, open_files
+                    find_flags_now, self.calls, image, container, label
                 )
                 self._janitor = await self.commands.call(self._start_janitor_now, label)
 
@@ -104,10 +111,10 @@ class Machine:
         lines = [f"engine: {engine}"]
         if isinstance(runtime, Runtime):
             lines.append(f"workers are started by {runtime}")
+            if self._filters[()] is None:
+                lines.append("no filter of system calls: containers-common is not installed")
         else:
             lines.append(f"workers are started by {engine.kind} run: {runtime}")
-        if self.profile is None:
-            lines.append("no filter of system calls: containers-common is not installed")
         if self._janitor is not None:
             flags = " ".join((*self.flags.engine, *self.flags.run))
             lines.append(f"{engine.kind} run is called with: {flags or 'no flags'}")
@@ -125,12 +132,14 @@ class Machine:
         self.bundles.open_now()
         for container in self.calls.left_over_now(self.labels[0]):
             self.calls.remove_now(container)
-        self.profile = load_profile()
         if os.geteuid() == 0:
             self.groups.open()
-        self.runtime = find_runtime_now(
-            self.directory / "probe", self.groups, self.commands, self._environ
-        )
+        probe = self.directory / "probe"
+        self.runtime = find_runtime_now(probe, self.groups, self.commands, self._environ)
+        if isinstance(self.runtime, Runtime):
+            trial = Probe(self.runtime, probe, self.groups, self.commands)
+            for capabilities in ((), oci.ROOT_CAPABILITIES):
+                self._filters[capabilities] = find_filter_now(self.runtime, capabilities, trial)
 
     def _start_janitor_now(self, label: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(

@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from drop.images.account import Account
 from drop.images.container import Container
+from drop.images.seccomp import Filter
 
 VERSION = "1.0.0"
+COMPILED_FILTER = "run.oci.seccomp_bpf_data"  # crun's, since 1.2
 _MIB = 1 << 20
 
 # podman's default for root; it has no CAP_MKNOD, CAP_NET_RAW or CAP_AUDIT_WRITE.
@@ -74,17 +77,22 @@ def config(
     root: str,
     env: Mapping[str, str],
     hostname: str,
-    seccomp: Mapping[str, Any] | None,
+    seccomp: Filter | None,
+    network_files: Sequence[str] = (),
     cgroup: str | None = None,
 ) -> dict[str, Any]:
-    """`root`: the root file system; `cgroup`: for a runtime that insists on making a group."""
+    """`root`: the root file system; `network_files`: what a container that shares the machine's
+    network shares of its files, to resolve names; `cgroup`: for a runtime that insists on making a group."""
     linux: dict[str, Any] = {
         "namespaces": _namespaces(container),
         "maskedPaths": [*MASKED],
         "readonlyPaths": [*READ_ONLY],
     }
-    if seccomp is not None:
-        linux["seccomp"] = seccomp
+    annotations = {}
+    if seccomp is not None and seccomp.compiled is not None:
+        annotations[COMPILED_FILTER] = seccomp.compiled
+    elif seccomp is not None:
+        linux["seccomp"] = seccomp.profile
     if cgroup is not None:
         linux["cgroupsPath"] = cgroup
         # What the root of v1 demands of a new group: without a word on devices, all are allowed.
@@ -94,14 +102,19 @@ def config(
         "process": _process(container, env),
         "root": {"path": root, "readonly": container.settings.read_only},
         "hostname": container.settings.hostname or hostname,
-        "mounts": _mounts(container),
+        "mounts": _mounts(container, network_files),
+        "annotations": annotations,
         "linux": linux,
     }
 
 
+def capabilities(account: Account) -> tuple[str, ...]:
+    return ROOT_CAPABILITIES if account.uid == 0 else ()
+
+
 def _process(container: Container, env: Mapping[str, str]) -> dict[str, Any]:
     account = container.account
-    held = [*ROOT_CAPABILITIES] if account.uid == 0 else []
+    held = [*capabilities(account)]
     return {
         "terminal": False,
         "user": {
@@ -141,7 +154,7 @@ def _namespaces(container: Container) -> list[dict[str, str]]:
     return [{"type": kind} for kind in kinds]
 
 
-def _mounts(container: Container) -> list[dict[str, Any]]:
+def _mounts(container: Container, network_files: Sequence[str]) -> list[dict[str, Any]]:
     """sysfs shows the network namespace of who mounts it, so whoever shares the machine's may not
     mount one and is shown the machine's own, read-only."""
     mounts = [*_MOUNTS]
@@ -149,7 +162,7 @@ def _mounts(container: Container) -> list[dict[str, Any]]:
         mounts.append(_mount("/sys", "sysfs", *_SYS))
     else:
         mounts.append(_mount("/sys", "bind", "rbind", *_SYS, source="/sys"))
-        mounts += [_bind(path, path, ("ro",)) for path in ("/etc/resolv.conf", "/etc/hosts")]
+        mounts += [_bind(path, path, ("ro",)) for path in network_files]
     if container.settings.read_only:
         mounts += [_mount(path, "tmpfs", *_tmpfs_options(())) for path in ("/tmp", "/run")]
     for target, options in container.settings.tmpfs:

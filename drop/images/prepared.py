@@ -16,7 +16,6 @@ from drop.images.image_config import ImageConfig
 from drop.images.launcher import Runtime, Start
 from drop.images.machine import Machine
 from drop.images.reference import Reference
-from drop.images.runtime import filter_for
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,8 @@ class PreparedImage:
             root=f"{machine.scratch}/root",
             env=worker_env(container, env),
             hostname=name,
-            seccomp=filter_for(machine.profile, container.account),
+            seccomp=machine.filter_for(container.account),
+            network_files=machine.network_files,
             cgroup=groups.inner(name) if grouped and not runtime.enters_groups else None,
         )
         bundle = machine.worker_directory(name)
@@ -68,7 +68,6 @@ class PreparedImage:
             scratch=machine.scratch,
             lower=str(machine.bundles.path(self.image.id, whole=True) / "rootfs"),
             writable_mib=container.writable_mib,
-            read_only=container.settings.read_only,
             groups=groups.entrances(name) if grouped and runtime.enters_groups else (),
         )
         return Start(name, argv, {"PATH": launcher.RUNTIME_PATH}, by_engine=False)
