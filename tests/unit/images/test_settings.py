@@ -1,4 +1,4 @@
-"""What the options mean for a container that is started directly, and which of them it cannot do."""
+"""What the options mean for a container that is started directly, and which need an engine."""
 
 from __future__ import annotations
 
