@@ -71,16 +71,15 @@ class Groups:
         """Whether the kernel has killed something in it for lack of memory.
 
         In v1 the innermost group alone counts that. Where a runtime has made and removed one of
-        its own (not `entered`), what is left to see is that the limit was hit.
+        its own (not `entered`), what is left to see is that the limit was reached.
         """
         path = self._paths(name)[0]
         if self.unified:
             return _count(path / "memory.events", "oom_kill") > 0
         if entered:
             return _count(path / "memory.oom_control", "oom_kill") > 0
-        with suppress(OSError, ValueError):
-            return int((path / "memory.failcnt").read_text()) > 0
-        return False
+        used = _number(path / "memory.max_usage_in_bytes")
+        return used >= _number(path / "memory.limit_in_bytes") > 0
 
     def remove(self, name: str) -> bool:
         """Whether it is gone; False: ask again when the last process has ended."""
@@ -133,6 +132,12 @@ def _count(path: Path, name: str) -> int:
             word, _, number = line.partition(" ")
             if word == name:
                 return int(number)
+    return 0
+
+
+def _number(path: Path) -> int:
+    with suppress(OSError, ValueError):
+        return int(path.read_text())
     return 0
 
 

@@ -62,6 +62,11 @@ class Images:
         self._uses: dict[str, _Use] = {}
         self._started = 0
 
+    @property
+    def owner(self) -> str:
+        """What control groups and containers of this node have in their names."""
+        return self._machine.owner
+
     async def prepare(
         self,
         text: str,
@@ -103,7 +108,8 @@ class Images:
         return prepared.start(f"drop-{self._machine.run}-{self._started}", env)
 
     def exceeded_memory(self, start: Start) -> bool:
-        """Whether the kernel has killed something in it for lack of memory; before `ended`."""
+        """Whether the kernel has killed something in it for lack of memory; before `ended`, and
+        to be asked for a worker that ended by SIGKILL or with the code 137."""
         machine = self._machine
         if start.by_engine or not isinstance(machine.runtime, Runtime):
             return False

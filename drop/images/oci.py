@@ -82,7 +82,8 @@ def config(
     cgroup: str | None = None,
 ) -> dict[str, Any]:
     """`root`: the root file system; `network_files`: what a container that shares the machine's
-    network shares of its files, to resolve names; `cgroup`: for a runtime that insists on making a group."""
+    network shares of its files, to resolve names; `cgroup`: for a runtime that insists on making
+    a group."""
     linux: dict[str, Any] = {
         "namespaces": _namespaces(container),
         "maskedPaths": [*MASKED],
@@ -120,7 +121,8 @@ def _process(container: Container, env: Mapping[str, str]) -> dict[str, Any]:
         "user": {
             "uid": account.uid,
             "gid": account.gid,
-            "additionalGids": [*account.groups],
+            # The first of the groups that a user logs in with is its own.
+            "additionalGids": [account.gid, *account.groups],
             "umask": 0o022,
         },
         "args": [*container.command],

@@ -48,10 +48,10 @@ def test_v1_counts_what_was_killed(v1: Path) -> None:
     memory = v1 / "memory/drop-images-me/w"
     assert not groups.exceeded_memory("w", entered=True)
     (memory / "memory.oom_control").write_text("oom_kill_disable 0\nunder_oom 0\noom_kill 1\n")
-    (memory / "memory.failcnt").write_text("0\n")
+    (memory / "memory.max_usage_in_bytes").write_text("500\n")
     assert groups.exceeded_memory("w", entered=True)
     assert not groups.exceeded_memory("w", entered=False)
-    (memory / "memory.failcnt").write_text("7\n")
+    (memory / "memory.max_usage_in_bytes").write_text(f"{64 << 20}\n")
     assert groups.exceeded_memory("w", entered=False)
 
 

@@ -44,7 +44,12 @@ def test_the_process() -> None:
     assert process["cwd"] == "/work"
     assert process["terminal"] is False
     assert process["noNewPrivileges"] is True
-    assert process["user"] == {"uid": 1000, "gid": 1000, "additionalGids": [4], "umask": 0o022}
+    assert process["user"] == {
+        "uid": 1000,
+        "gid": 1000,
+        "additionalGids": [1000, 4],
+        "umask": 0o022,
+    }
 
 
 def test_only_root_has_capabilities_and_few() -> None:
