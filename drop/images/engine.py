@@ -41,6 +41,13 @@ class Engine:
     """The program and the options that it needs here."""
     version: str
 
+    @property
+    def remove(self) -> tuple[str, ...]:
+        """Ends and removes the containers named behind it. podman would wait ten seconds for each
+        to end by itself; here that has been tried before."""
+        patience = ("--time", "0") if self.kind == "podman" else ()
+        return (*self.argv, "rm", "--force", *patience)
+
     def __str__(self) -> str:
         return f"{self.kind} {self.version} ({shlex.join(self.argv)})"
 
@@ -130,7 +137,9 @@ class EngineCalls:
 
     def remove_now(self, container: str) -> None:
         """Also when it runs, and without complaint when it is gone."""
-        self.now("rm", "--force", container)
+        self._commands.run_now(
+            [*self.engine.remove, container], env=self.environment, seconds=ASK_SECONDS
+        )
 
     def left_over_now(self, label: str) -> list[str]:
         """The containers with this label, running or not."""

@@ -75,5 +75,5 @@ def _try(calls: EngineCalls, flags: Sequence[str], arguments: Sequence[str]) -> 
         return made.complaint
     container = made.stdout.split()[-1]
     done = calls.now(*flags, "init", container, seconds=INIT_SECONDS)
-    calls.now(*flags, "rm", "--force", container)
+    calls.remove_now(container)
     return done.complaint if done.code else ""

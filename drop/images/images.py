@@ -67,6 +67,11 @@ class Images:
         """What control groups and containers of this node have in their names."""
         return self._machine.owner
 
+    @property
+    def directory(self) -> Path:
+        """Where all of it lies: VAR/images."""
+        return self._machine.directory
+
     async def prepare(
         self,
         text: str,

@@ -1,6 +1,6 @@
 """Removes the containers of a node that has died: a program of its own, for podman and docker only.
 
-    python janitor.py LABEL ENGINE [ARGUMENT]...
+    python janitor.py LABEL ENGINE [ARGUMENT]... ::: COMMAND-THAT-REMOVES [ARGUMENT]...
 
 A container that an engine has started is nobody's child: it does not end with the node, nor with
 the `podman run` that the node has started. The node holds the other end of this program's stdin, so
@@ -16,19 +16,20 @@ import subprocess
 import sys
 import time
 
+BETWEEN = ":::"
 ROUNDS = 20  # a container can be halfway into life when the node dies
 PAUSE_SECONDS = 0.25
 QUIET_ROUNDS = 2
 SECONDS_MAX = 60
 
 
-def main(label: str, engine: list[str]) -> None:
+def main(label: str, engine: list[str], remove: list[str]) -> None:
     sys.stdin.buffer.read()
     quiet = 0
     for _ in range(ROUNDS):
         found = _found(label, engine)
         if found:
-            _ask([*engine, "rm", "--force", *found])
+            _ask([*remove, *found])
         quiet = 0 if found else quiet + 1
         if quiet == QUIET_ROUNDS:
             return
@@ -54,4 +55,5 @@ def _ask(command: list[str]) -> str:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2:])
+    middle = sys.argv.index(BETWEEN)
+    main(sys.argv[1], sys.argv[2:middle], sys.argv[middle + 1 :])

@@ -142,8 +142,10 @@ class Machine:
                 self._filters[capabilities] = find_filter_now(self.runtime, capabilities, trial)
 
     def _start_janitor_now(self, label: str) -> subprocess.Popen[bytes]:
+        engine = self.calls.engine
+        janitor_arguments = [label, *engine.argv, janitor.BETWEEN, *engine.remove]
         return subprocess.Popen(
-            [sys.executable, "-ISE", janitor.__file__, label, *self.calls.engine.argv],
+            [sys.executable, "-ISE", janitor.__file__, *janitor_arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             env=self.calls.environment,

@@ -41,15 +41,33 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     shutil.rmtree(store.directory, ignore_errors=True)
 
 
-@pytest.fixture
-async def images(store: Store, tmp_path: Path) -> AsyncIterator[Images]:
-    images = Images(tmp_path / "var", engine=store.engine)
-    yield images
-    await images.close()
+@pytest.fixture(scope="module")
+def shared(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Images]:
+    shared = Images(tmp_path_factory.mktemp("node"), engine=store.engine)
+    yield shared
+    asyncio.run(shared.close())
+
+
+def nothing_left(images: Images, store: Store) -> None:
     assert groups_left(images) == []
     assert store.containers() == []
-    workers = tmp_path / "var" / "images" / "workers"
-    assert not workers.exists() or not list(workers.iterdir())
+    assert not list(images.directory.glob("workers/*"))
+
+
+@pytest.fixture
+def images(shared: Images, store: Store) -> Iterator[Images]:
+    """The same one for all tests: what it has found out and unpacked is kept."""
+    yield shared
+    nothing_left(shared, store)
+
+
+@pytest.fixture
+async def fresh(store: Store, tmp_path: Path) -> AsyncIterator[Images]:
+    """One that knows nothing yet."""
+    fresh = Images(tmp_path / "var", engine=store.engine)
+    yield fresh
+    nothing_left(fresh, store)
+    await fresh.close()
 
 
 async def test_a_worker_answers_lines_until_its_stdin_ends(images: Images) -> None:
@@ -122,7 +140,7 @@ async def test_a_read_only_container_writes_to_tmp_alone(images: Images) -> None
     assert "/tmp/a" not in stderr
 
 
-async def test_what_it_writes_is_its_own_and_bounded(images: Images, tmp_path: Path) -> None:
+async def test_what_it_writes_is_its_own_and_bounded(images: Images) -> None:
     """Not another worker's, and not the bundle's; a full one says so and harms nobody."""
     write = "echo x > /home/drop/x; ls /home/drop; dd if=/dev/zero of=/home/drop/big bs=1M"
     prepared = await images.prepare(
@@ -134,7 +152,7 @@ async def test_what_it_writes_is_its_own_and_bounded(images: Images, tmp_path: P
     assert "No space left" in stderr
     _, stdout, _ = await run(images, "test/drop:1", "ls", "/home/drop")
     assert stdout == ""
-    assert not list((tmp_path / "var/images/bundles").glob("*/rootfs/home/drop/*"))
+    assert not list(images.directory.glob("bundles/*/rootfs/home/drop/*"))
 
 
 async def test_it_cannot_do_what_root_of_the_machine_can(images: Images) -> None:
@@ -245,22 +263,22 @@ async def test_a_flood_of_processes_meets_the_limit(images: Images) -> None:
     assert status.code != 0
 
 
-async def test_an_image_is_unpacked_once_for_all_who_ask(images: Images, tmp_path: Path) -> None:
-    prepared = await asyncio.gather(*(images.prepare("test/drop:1") for _ in range(6)))
+async def test_an_image_is_unpacked_once_for_all_who_ask(fresh: Images) -> None:
+    prepared = await asyncio.gather(*(fresh.prepare("test/drop:1") for _ in range(6)))
     assert len({each.image.id for each in prepared}) == 1
-    (bundle,) = (tmp_path / "var/images/bundles").iterdir()
+    (bundle,) = fresh.directory.glob("bundles/*")
     made = (bundle / "image.json").stat()
-    await images.prepare("test/drop:1")
+    await fresh.prepare("test/drop:1")
     assert (bundle / "image.json").stat().st_ino == made.st_ino
     assert bundle.stat().st_mode & 0o077 == 0
-    assert (tmp_path / "var/images").stat().st_mode & 0o077 == 0
+    assert fresh.directory.stat().st_mode & 0o077 == 0
 
 
-async def test_a_damaged_bundle_is_made_again(images: Images, tmp_path: Path) -> None:
-    await images.prepare("test/drop:1")
-    (bundle,) = (tmp_path / "var/images/bundles").iterdir()
+async def test_a_damaged_bundle_is_made_again(fresh: Images) -> None:
+    await fresh.prepare("test/drop:1")
+    (bundle,) = fresh.directory.glob("bundles/*")
     (bundle / "image.json").write_text("{")
-    _, stdout, _ = await run(images, "test/drop:1", "echo", "whole")
+    _, stdout, _ = await run(fresh, "test/drop:1", "echo", "whole")
     assert stdout == "whole\n"
 
 
@@ -320,23 +338,23 @@ async def test_a_runtime_that_is_left_out_is_reported(images: Images) -> None:
 
 
 async def test_runc_does_it_too(
-    images: Images, monkeypatch: pytest.MonkeyPatch, marked: str
+    fresh: Images, monkeypatch: pytest.MonkeyPatch, marked: str
 ) -> None:
     if shutil.which("runc", path=f"{os.environ['PATH']}:/usr/sbin") is None:
         pytest.skip("not installed: runc")
     monkeypatch.setattr("drop.images.runtime._NAMES", ("runc",))
     script = f"echo up; sh -c 'sleep 1000; :' {marked}"
-    prepared = await images.prepare(
+    prepared = await fresh.prepare(
         "test/drop:1", cmd=("sh", "-c", script, marked), limits=Limits(memory_mib=16)
     )
-    assert any("workers are started by runc" in line for line in images.report())
-    worker = spawn(images, prepared)
+    assert any("workers are started by runc" in line for line in fresh.report())
+    worker = spawn(fresh, prepared)
     assert worker.line() == b"up\n"
     worker.signal(signal.SIGKILL)
     await worker.ended()
     until(lambda: not processes(marked))
     eats = ("sh", "-c", "x=aaaaaaaa; while :; do x=$x$x; done")
     worker = spawn(
-        images, await images.prepare("test/drop:1", cmd=eats, limits=Limits(memory_mib=16))
+        fresh, await fresh.prepare("test/drop:1", cmd=eats, limits=Limits(memory_mib=16))
     )
     assert await worker.exceeded_memory()
