@@ -112,7 +112,9 @@ class Machine:
         if isinstance(runtime, Runtime):
             lines.append(f"workers are started by {runtime}")
             if self._filters[()] is None:
-                lines.append("no filter of system calls: containers-common is not installed")
+                lines.append(
+                    "no filter of system calls: podman, which brings one, is not installed"
+                )
         else:
             lines.append(f"workers are started by {engine.kind} run: {runtime}")
         if self._janitor is not None:
