@@ -86,7 +86,7 @@ EXTENSIONS = (
 PROGRAMS = (
     #      name           main                             files of c_src
     Native("drop-lambda", "c_src/programs/drop-lambda.c", ("lambda*",)),
-    Native("enclose", "c_src/programs/enclose.c", ()),
+    Native("drop-enclose", "c_src/programs/drop-enclose.c", ()),
 )
 TABLE = {native.name: native for native in (*EXTENSIONS, *PROGRAMS)}
 

@@ -4,7 +4,7 @@ Of an image whose command copies lines (`cat`), in the store of podman or docker
 
     start   from the spawn to the first answer; the median of ROUNDS (20)
     line    the round trip of one line through the pipes of a worker; the median of 20 000
-    memory  of what stands beside the program: enclose and the runtime
+    memory  of what stands beside the program: drop-enclose and the runtime
 
 beside the same for a plain process, and for `podman run` (or `docker run`), which is what an option
 that only they understand costs.

@@ -27,7 +27,7 @@ _NAMES: tuple[Literal["crun", "runc"], ...] = ("crun", "runc")
 
 def enclose_path() -> Path:
     """Built beside the extensions."""
-    return Path(drop.__file__).with_name("_fast") / "enclose"
+    return Path(drop.__file__).with_name("_fast") / "drop-enclose"
 
 
 def find_runtime_now(
@@ -38,7 +38,7 @@ def find_runtime_now(
         return "starting containers without an engine takes a node that runs as root"
     enclose = enclose_path()
     if not enclose.exists():
-        return f"{enclose} is not built: python build_ext.py enclose"
+        return f"{enclose} is not built: python build_ext.py drop-enclose"
     problems = []
     for name in _NAMES:
         path = program(name, environ)

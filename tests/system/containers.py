@@ -40,7 +40,7 @@ def why_not() -> str:
     if missing:
         return f"not installed: {', '.join(missing)} (apt-get install podman crun busybox-static)"
     if not enclose_path().exists():
-        return "enclose is not built: python build_ext.py enclose"
+        return "drop-enclose is not built: python build_ext.py drop-enclose"
     dynamic = (
         b"NEEDED"
         in subprocess.run(

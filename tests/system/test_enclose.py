@@ -1,4 +1,4 @@
-"""`enclose` alone: what it runs ends with it, and what is mounted is seen by nobody else."""
+"""`drop-enclose` alone: what it runs ends with it, and what is mounted is seen by nobody else."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from node_tools import processes, until
 pytestmark = [
     pytest.mark.system,
     pytest.mark.skipif(os.geteuid() != 0, reason="namespaces without users are root's"),
-    pytest.mark.skipif(not enclose_path().exists(), reason="not built: build_ext.py enclose"),
+    pytest.mark.skipif(not enclose_path().exists(), reason="not built: build_ext.py drop-enclose"),
 ]
 
 

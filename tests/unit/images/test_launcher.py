@@ -12,8 +12,8 @@ from drop.images.reference import parse
 from drop.images.settings import settings_of
 
 IMAGE = ImageConfig("ab" * 32)
-CRUN = Runtime("crun", "/usr/bin/crun", "1.8", "/x/enclose", "/sys/fs/cgroup/unified")
-RUNC = Runtime("runc", "/usr/bin/runc", "1.1", "/x/enclose")
+CRUN = Runtime("crun", "/usr/bin/crun", "1.8", "/x/drop-enclose", "/sys/fs/cgroup/unified")
+RUNC = Runtime("runc", "/usr/bin/runc", "1.1", "/x/drop-enclose")
 
 
 def by_runtime(runtime: Runtime, groups: tuple[str, ...] = ()) -> list[str]:
@@ -60,7 +60,7 @@ def by_engine(text: str, env: dict[str, str] | None = None) -> list[str]:
 
 def test_crun_enters_the_groups_and_makes_none() -> None:
     assert by_runtime(CRUN, ("/g/1", "/g/2")) == [
-        *("/x/enclose", "-g", "/g/1", "-g", "/g/2", "-u", "/sys/fs/cgroup/unified"),
+        *("/x/drop-enclose", "-g", "/g/1", "-g", "/g/2", "-u", "/sys/fs/cgroup/unified"),
         *("-s", "/s", "-z", "64", "-l", "/l"),
         *("/usr/bin/crun", "--root", "/s/state", "--cgroup-manager", "disabled"),
         *("run", "--bundle", "/b", "--pid-file", "/s/pid", "n"),
@@ -69,7 +69,7 @@ def test_crun_enters_the_groups_and_makes_none() -> None:
 
 def test_runc() -> None:
     assert by_runtime(RUNC) == [
-        *("/x/enclose", "-s", "/s", "-z", "64", "-l", "/l"),
+        *("/x/drop-enclose", "-s", "/s", "-z", "64", "-l", "/l"),
         *("/usr/bin/runc", "--root", "/s/state"),
         *("run", "--bundle", "/b", "--pid-file", "/s/pid", "n"),
     ]

@@ -1,6 +1,6 @@
-/* enclose: runs a container runtime so that nothing of the container can outlive this process.
+/* drop-enclose: runs a container runtime so that nothing of the container outlives this process.
  *
- *     enclose [-g FILE]... [-u DIR] -s DIR -z MIB [-l LOWER] PROGRAM [ARGUMENT]...
+ *     drop-enclose [-g FILE]... [-u DIR] -s DIR -z MIB [-l LOWER] PROGRAM [ARGUMENT]...
  *
  * PROGRAM (crun, runc) becomes the first process of a process namespace. When that one ends, the
  * kernel kills everything below it, whatever sessions or groups it hides in; and it ends when this
@@ -35,7 +35,7 @@
 
 #define FAILED 125     /* as podman and docker say that it was not the program that failed */
 #define GROUPS_MAX 16  /* control groups to enter: one per hierarchy of v1, of which 13 exist */
-#define STATUS_MAX 4096 /* bytes of /proc/PID/status that are read; the signals are in the first 1 k */
+#define STATUS_MAX 4096 /* bytes of /proc/PID/status that are read; signals are in the first 1 k */
 #define INODES_PER_MIB 1024
 
 struct request {
@@ -53,7 +53,7 @@ __attribute__((noreturn, format(printf, 1, 2))) static void fail(const char *for
     int error = errno;
     va_list arguments;
     va_start(arguments, format);
-    fputs("enclose: ", stderr);
+    fputs("drop-enclose: ", stderr);
     vfprintf(stderr, format, arguments);
     va_end(arguments);
     if (error)
