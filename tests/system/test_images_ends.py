@@ -85,13 +85,14 @@ async def test_no_container_survives_a_killed_node(
 
 
 async def test_nor_one_that_an_engine_has_started(
-    store: Store, tmp_path: Path, marked: str
+    store: Store, images: Images, tmp_path: Path, marked: str
 ) -> None:
     node = start_node(store, tmp_path / "var", BY_ENGINE, marked)
     assert len(store.containers()) == 1
     kill(node)
     until(lambda: not store.containers(), 30.0)
     until(lambda: not processes(marked))
+    await images.prepare("test/drop:1")  # takes over what the node had, its control group too
 
 
 async def test_what_even_its_janitor_could_not_remove_goes_at_the_next_start(
