@@ -50,6 +50,8 @@ class Start:
     argv: tuple[str, ...]
     environment: Mapping[str, str]
     by_engine: bool
+    reusable: bool = False
+    """Whether it may be spawned again, also while it runs: nothing in it is for one worker."""
 
 
 def runtime_argv(

@@ -70,7 +70,11 @@ class PreparedImage:
             writable_mib=container.writable_mib,
             groups=groups.entrances(name) if grouped and runtime.enters_groups else (),
         )
-        return Start(name, argv, {"PATH": launcher.RUNTIME_PATH}, by_engine=False)
+        # Without a group of ours there is nothing that two workers could get into each other's way
+        # with: the runtime's state is in a file system of each one's own. But runc makes one.
+        reusable = runtime.enters_groups and not grouped
+        environment = {"PATH": launcher.RUNTIME_PATH}
+        return Start(name, argv, environment, by_engine=False, reusable=reusable)
 
     def _by_engine(self, name: str, env: Mapping[str, str]) -> Start:
         machine, calls = self.machine, self.machine.calls

@@ -14,9 +14,11 @@ import pytest
 from drop.images.container import Limits
 from drop.images.faults import ImageError
 from drop.images.images import Images
+from drop.workers.process import Command, launch
 from node_tools import processes, until
 from system.containers import (
     Store,
+    Worker,
     groups_left,
     make_root,
     needs_containers,
@@ -335,6 +337,23 @@ async def test_the_machines_mounts_stay_as_they_are(images: Images) -> None:
 async def test_a_runtime_that_is_left_out_is_reported(images: Images) -> None:
     await images.prepare("test/drop:1")
     assert any("workers are started by crun" in line for line in images.report())
+
+
+async def test_one_start_serves_many_where_others_make_the_groups(
+    store: Store, tmp_path: Path
+) -> None:
+    images = Images(tmp_path / "var", engine=store.engine, own_groups=False)
+    start = images.start(await images.prepare("test/drop:1"), {})
+    assert start.reusable
+    command = Command(start.argv, None, start.environment)
+    workers = [Worker(images, start, launch(command)) for _ in range(3)]
+    for number, worker in enumerate(workers):
+        worker.write(b"%d\n" % number)
+    assert [worker.line() for worker in workers] == [b"0\n", b"1\n", b"2\n"]
+    for worker in workers:
+        worker.close_stdin()
+    assert {(await worker.ended())[0].code for worker in workers} == {0}
+    await images.close()
 
 
 async def test_runc_does_it_too(
