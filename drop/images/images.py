@@ -25,7 +25,7 @@ from drop.images.launcher import Runtime, Start
 from drop.images.machine import Machine
 from drop.images.prepared import PreparedImage
 from drop.images.reference import Reference, parse
-from drop.images.settings import NETWORKS, Settings, settings_of
+from drop.images.settings import NETWORKS, Settings, Volume, settings_of
 
 REMOVAL_TRIES = 100
 REMOVAL_PAUSE_SECONDS = 0.02
@@ -106,11 +106,14 @@ class Images:
         self._uses[prepared.image.id].count -= 1
         await self._collect()
 
-    def start(self, prepared: PreparedImage, env: Mapping[str, str]) -> Start:
+    def start(
+        self, prepared: PreparedImage, env: Mapping[str, str], volumes: Sequence[Volume] = ()
+    ) -> Start:
         """How to spawn the next worker; at once. `env`: DROP_*, LANG, TZ and what the flow names,
-        but not the node's own PATH and HOME. Raises ImageError."""
+        but not the node's own PATH and HOME. `volumes`: for this worker alone, such as a directory
+        of secrets. Raises ImageError."""
         self._started += 1
-        return prepared.start(f"drop-{self._machine.run}-{self._started}", env)
+        return prepared.start(f"drop-{self._machine.run}-{self._started}", env, volumes)
 
     def exceeded_memory(self, start: Start) -> bool:
         """Whether the kernel has killed something in it for lack of memory; before `ended`, and

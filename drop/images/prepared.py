@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from drop.images import launcher, oci
 from drop.images.container import Container, worker_env
@@ -16,6 +16,7 @@ from drop.images.image_config import ImageConfig
 from drop.images.launcher import Runtime, Start
 from drop.images.machine import Machine
 from drop.images.reference import Reference
+from drop.images.settings import Volume
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,12 @@ class PreparedImage:
     engine_reason: str
     """Why an engine runs the workers, for people; empty when they are started directly."""
 
-    def start(self, name: str, env: Mapping[str, str]) -> Start:
+    def start(self, name: str, env: Mapping[str, str], volumes: Sequence[Volume] = ()) -> Start:
         """How to spawn a worker. `name`: never used before, of A-Z a-z 0-9 and -. `env`: DROP_*,
-        LANG, TZ and what the flow names; PATH and HOME are the image's. Raises ImageError."""
+        LANG, TZ and what the flow names; PATH and HOME are the image's. `volumes`: for this worker
+        alone. Raises ImageError."""
+        if volumes:
+            return self._with(volumes).start(name, env)
         if self.engine_reason:
             return self._by_engine(name, env)
         try:
@@ -40,6 +44,16 @@ class PreparedImage:
                 f"image {self.reference.name}: a worker cannot be prepared: {error.filename}:"
                 f" {error.strerror}"
             ) from error
+
+    def _with(self, volumes: Sequence[Volume]) -> PreparedImage:
+        settings = self.container.settings
+        settings = replace(settings, volumes=(*settings.volumes, *volumes))
+        options = (*self.reference.options, *(volume.option for volume in volumes))
+        return replace(
+            self,
+            container=replace(self.container, settings=settings),
+            reference=replace(self.reference, options=options),
+        )
 
     def _directly(self, name: str, env: Mapping[str, str]) -> Start:
         machine, container, runtime = self.machine, self.container, self.machine.runtime

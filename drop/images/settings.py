@@ -40,6 +40,12 @@ class Volume:
     target: str
     read_only: bool
 
+    @property
+    def option(self) -> Option:
+        """As an engine takes it."""
+        flags = "ro" if self.read_only else "rw"
+        return Option("volume", f"{self.source}:{self.target}:{flags}")
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:

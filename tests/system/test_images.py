@@ -14,6 +14,7 @@ import pytest
 from drop.images.container import Limits
 from drop.images.faults import ImageError
 from drop.images.images import Images
+from drop.images.settings import Volume
 from drop.workers.process import Command, launch
 from node_tools import processes, until
 from system.containers import (
@@ -133,6 +134,16 @@ async def test_volumes(images: Images, tmp_path: Path) -> None:
     assert "Read-only file system" in stderr
     with pytest.raises(ImageError, match="no /nowhere on this machine"):
         await images.prepare("-v /nowhere:/data test/drop:1")
+
+
+async def test_a_volume_for_one_worker_alone(images: Images, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("s3cret")
+    prepared = await images.prepare("test/drop:1", cmd=("cat", "/run/secrets/secret"))
+    volume = Volume(str(tmp_path), "/run/secrets", read_only=True)
+    for volumes, said in (([volume], "s3cret"), ([], "")):
+        start = images.start(prepared, {}, volumes)
+        worker = Worker(images, start, launch(Command(start.argv, None, start.environment)))
+        assert (await worker.ended())[1] == said
 
 
 async def test_a_read_only_container_writes_to_tmp_alone(images: Images) -> None:
