@@ -138,6 +138,7 @@ async def test_volumes(images: Images, tmp_path: Path) -> None:
 
 async def test_a_volume_for_one_worker_alone(images: Images, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("s3cret")
+    tmp_path.chmod(0o755)
     prepared = await images.prepare("test/drop:1", cmd=("cat", "/run/secrets/secret"))
     volume = Volume(str(tmp_path), "/run/secrets", read_only=True)
     for volumes, said in (([volume], "s3cret"), ([], "")):
