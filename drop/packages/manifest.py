@@ -19,7 +19,8 @@ from drop.document import Document, parse, read
 from drop.errors import ConfigurationError
 from drop.flow.command import A_COMMAND, arguments_of
 from drop.flow.rules import cross_faults
-from drop.flow.spec import TEXT_MAX, Function, Kind, kind_by_name
+from drop.flow.sections import TEXT_MAX
+from drop.flow.spec import Function, Kind, kind_by_name
 from drop.packages.names import (
     A_NAME,
     A_VERSION,

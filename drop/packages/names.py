@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 VERSION_CHARACTERS_MAX = 64
 
-NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
-A_NAME = "a package's name: 1 to 64 of A-Z a-z 0-9 _ - (a letter or digit first)"
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
+A_NAME = "a package's name: 1 to 64 of A-Z a-z 0-9 _ . - (a letter or digit first)"
 VERSION_PATTERN = (
     r"^[0-9]{1,9}(\.[0-9]{1,9}){0,3}(-[0-9A-Za-z]+([.-][0-9A-Za-z]+)*)?(\+[0-9A-Za-z.-]+)?$"
 )

@@ -1,7 +1,7 @@
 """From a package's name in a flow to what runs: the installed function under the flow's own keys.
 
-What the flow says wins; what it leaves out comes from the package. `env` is joined, the flow's
-values over the package's. Everything that is wrong is told with the place in the flow's file.
+What the flow says wins; what it leaves out comes from the package. `env` and `env_file` are
+joined, the flow's values over the package's. What is wrong is told with its place in the flow.
 """
 
 from __future__ import annotations
@@ -71,12 +71,10 @@ def placed(function: Function, directory: str) -> Function:
     """The function with its directory, program and files of variables made absolute."""
     cwd = os.path.normpath(os.path.join(directory, function.cwd or ""))
     changes: dict[str, Any] = {"cwd": cwd, "kind": function.effective_kind}
-    if function.cmd and "/" in function.cmd[0]:
+    if function.cmd and "/" in function.cmd[0] and not function.image:
         changes["cmd"] = (os.path.join(cwd, function.cmd[0]), *function.cmd[1:])
-    if files := getattr(function, "env_file", None):
-        one = isinstance(files, str)
-        absolute = tuple(os.path.join(directory, each) for each in ((files,) if one else files))
-        changes["env_file"] = absolute[0] if one else absolute
+    if function.env_file:
+        changes["env_file"] = tuple(os.path.join(directory, each) for each in function.env_file)
     return function.model_copy(update=changes)
 
 
@@ -85,10 +83,9 @@ def with_packages(flow: LoadedFlow, store: PackageStore) -> LoadedFlow:
     functions: list[Function] = []
     faults: list[ConfigurationError] = []
     for index, function in enumerate(flow.spec.func):
-        reference = getattr(function, "package", None)
         path: Path = ("func", index)
         try:
-            found = resolve(store, reference) if reference else None
+            found = resolve(store, function.package) if function.package else None
         except PackageError as error:
             faults.append(flow.source.error((*path, "package"), str(error), A_PACKAGE))
             continue
@@ -112,22 +109,22 @@ def with_package(function: Function, package: Resolved) -> Function:
     }
     if "cmd" in said:  # another program: then the package's image is not meant either
         changes.pop("image", None)
-    if "image" in said:
-        changes.pop("cmd", None)
     changes["env"] = {**theirs.env, **function.env}
+    changes["env_file"] = (*theirs.env_file, *function.env_file)  # later ones win
     return function.model_copy(update=changes)
 
 
 def _faults(
     flow: LoadedFlow, path: Path, function: Function, package: Resolved
 ) -> Iterator[ConfigurationError]:
-    """The rules between keys, once more: the kind may only be known now."""
-    raw = {
+    """The rules that depend on the kind, once more: it is only known now."""
+    raw: dict[str, object] = {
         "name": function.name,
         "kind": function.effective_kind,
         "cmd": list(function.cmd) or ["-"],
         "newline": function.newline,
         "sub": [each.model_dump() for each in function.sub],
+        **{key: True for key in ("spare", "ready", "health") if getattr(function, key) is not None},
     }
     for fault in cross_faults({"func": [raw]}):
         message = f"{fault.message} (package {package.name}:{package.version})"
@@ -136,7 +133,7 @@ def _faults(
 
 def references(flow: LoadedFlow) -> list[Reference]:
     """The packages that a flow names, in its order; what is no reference is left out."""
-    texts = (getattr(function, "package", None) for function in flow.spec.func)
+    texts = (function.package for function in flow.spec.func)
     return [found for text in texts if text and (found := parse_reference(text))]
 
 
