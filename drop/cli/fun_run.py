@@ -1,0 +1,86 @@
+"""`drop fun run` and `drop fun test`: a function at the terminal, and its cases."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from drop.cli import errors, output
+from drop.cli.errors import CommandError, UsageError
+from drop.cli.fun import reporting, store_of
+from drop.cli.fun_launch import launcher
+from drop.flow.spec import Function
+from drop.packages import check
+from drop.packages.build import build
+from drop.packages.conversation import WorkerFault
+from drop.packages.manifest import FILE_NAME, Manifest, load_manifest
+from drop.packages.names import parse_reference
+from drop.packages.resolve import placed
+from drop.packages.run import check_kind, run
+
+
+def fun_run(*, function: str, var_dir: Path | None = None) -> int:
+    """Runs one worker; each line of stdin is a message, each answer a line of stdout."""
+    with reporting():
+        _, ready, _ = _find(function, var_dir)
+        start = launcher(ready)
+        try:
+            run(ready, start)
+        except WorkerFault as fault:
+            raise CommandError(str(fault), "failed") from None
+    return errors.OK
+
+
+def fun_test(*, function: str, var_dir: Path | None = None, json: bool = False) -> int:
+    """Runs the cases of a function; 0 when all pass."""
+    with reporting():
+        manifest, ready, directory = _find(function, var_dir)
+        check_kind(ready)
+        cases = check.cases_of(manifest, directory)
+        if not cases:
+            raise CommandError(
+                f"{function} has no cases: add some to `cases` in {FILE_NAME}, or files"
+                f" {check.DIRECTORY}/NAME.in and NAME.out",
+                "not_found",
+                errors.USAGE,
+            )
+        start = launcher(ready)
+        results = []
+        for case in cases:
+            result = check.run_case(case, ready, start)
+            results.append(result)
+            if not json:
+                _show(result)
+    passed = sum(each.passed for each in results)
+    if json:
+        documents = [
+            {"name": each.case.name, "passed": each.passed, "fault": each.fault} for each in results
+        ]
+        output.write_json({"package": str(manifest), "passed": passed, "cases": documents})
+    else:
+        print(f"{manifest}: {passed} of {len(results)} cases passed")
+    return errors.OK if passed == len(results) else errors.FUNCTION
+
+
+def _show(result: check.Result) -> None:
+    print(f"{'ok    ' if result.passed else 'failed'}  {result.case.name}", flush=True)
+    for line in result.fault.splitlines():
+        print(f"        {line}", flush=True)
+
+
+def _find(text: str, var_dir: Path | None) -> tuple[Manifest, Function, Path]:
+    """The function, ready to be run, and where its files are: a directory wins over a package."""
+    directory = Path(text)
+    if "/" in text or directory.is_dir():
+        manifest = load_manifest(directory)
+        build(manifest, directory)
+        place = directory.absolute()
+    else:
+        reference = parse_reference(text)
+        if reference is None:
+            raise UsageError(f"{text!r}: expected a directory, or NAME or NAME:VERSION")
+        installed = store_of(var_dir).find(reference)
+        manifest, place = installed.package.manifest, installed.files
+    sys.stdout.flush()
+    return manifest, placed(manifest.function, os.fspath(place)), place

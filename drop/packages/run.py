@@ -1,0 +1,121 @@
+"""`drop fun run`: one worker, with the terminal (or whatever stdin and stdout are) as its caller.
+
+Each line that comes in is a message, each answer goes out with a newline. For kind `exec` all of
+stdin is one message; a `stream` gets none; with an MCP server lines go both ways as they come.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+from collections.abc import Callable, Iterator
+
+from drop.flow.spec import Function
+from drop.packages.conversation import READ_BYTES, Conversation, Worker, WorkerFault
+from drop.packages.faults import PackageError
+
+STDIN = 0
+
+Launch = Callable[[], Worker]
+
+
+def run(function: Function, launch: Launch) -> None:
+    """Until the input or the function ends. Raises WorkerFault, PackageError, what `launch` does.
+
+    stdout is flushed after every answer.
+    """
+    kind = function.effective_kind
+    check_kind(function)
+    # An exec function is started when its message is there: its time limit begins with it.
+    message = _everything() if kind == "exec" else b""
+    conversation = Conversation(launch(), function, show_errors=True)
+    try:
+        if function.ready is not None:
+            conversation.wait_until_ready(function.ready, function.start)
+        if kind == "exec":
+            _show(conversation.whole(message), end=b"")
+        elif kind == "stream":
+            _events(conversation)
+        elif kind == "mcp":
+            _both_ways(conversation)
+        else:
+            for line in _lines(conversation):
+                _show(conversation.ask(line))
+            conversation.finish()
+    finally:
+        conversation.close()
+
+
+def check_kind(function: Function) -> None:
+    """Raises PackageError for what only a node can run."""
+    if function.effective_kind == "lambda":
+        raise PackageError(
+            "a function of kind lambda needs the endpoint that a node gives it: put it into a flow"
+            " (`package: NAME:VERSION`) and `drop flow start` that",
+            "unsupported",
+        )
+
+
+def _show(answer: bytes, end: bytes = b"\n") -> None:
+    sys.stdout.buffer.write(answer + end)
+    sys.stdout.buffer.flush()
+
+
+def _everything() -> bytes:
+    parts = []
+    while data := os.read(STDIN, READ_BYTES):
+        parts.append(data)
+    return b"".join(parts)
+
+
+def _lines(conversation: Conversation) -> Iterator[bytes]:
+    """The lines of stdin. While none comes, the worker is watched: it may end, or say something."""
+    rest = b""
+    while True:
+        while STDIN not in _ready([STDIN, conversation.watched]):
+            conversation.check_silence()
+        data = os.read(STDIN, READ_BYTES)
+        if not data:
+            break
+        *lines, rest = (rest + data).split(b"\n")
+        yield from lines
+    if rest:
+        yield rest
+
+
+def _ready(descriptors: list[int]) -> list[int]:
+    poll = select.poll()
+    for each in descriptors:
+        poll.register(each, select.POLLIN)
+    return [fd for fd, _ in poll.poll()]
+
+
+def _events(conversation: Conversation) -> None:
+    """A source may be silent as long as it likes, and end when it likes."""
+    while True:
+        try:
+            line = conversation.next_line(None)
+        except WorkerFault:
+            if conversation.ending is not None and conversation.ending.clean:
+                return
+            raise
+        _show(line)
+
+
+def _both_ways(conversation: Conversation) -> None:
+    rest = b""
+    while True:
+        ready = _ready([STDIN, conversation.watched])
+        if conversation.watched in ready:
+            for line in conversation.lines_now():
+                _show(line)
+        if STDIN in ready:
+            data = os.read(STDIN, READ_BYTES)
+            if not data:
+                break
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                conversation.tell(line)
+    for line in conversation.last_lines():
+        _show(line)
