@@ -60,10 +60,10 @@ def fun_init(*, name: str, lang: str = "python", json: bool = False) -> int:
     return errors.OK
 
 
-def fun_pack(*, directory: Path, output: Path | None = None, json: bool = False) -> int:
+def fun_pack(*, directory: str, output: Path | None = None, json: bool = False) -> int:
     """Builds what is in DIRECTORY and packs it; prints the digest of the archive."""
     with reporting():
-        package, file, digest = pack(directory, output)
+        package, file, digest = pack(Path(directory), output)
     return _told(
         {"file": str(file), "package": str(package), "sha256": digest},
         f"{file}  sha256={digest}",
