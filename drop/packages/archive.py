@@ -14,7 +14,7 @@ import io
 import os
 import tarfile
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from drop.packages.content import Entry, File, Link
 from drop.packages.faults import PackageError
@@ -58,7 +58,8 @@ def _add(tar: tarfile.TarFile, entry: Entry, directory: Path) -> None:
     with open(os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as stream:
         hashing = _Hashing(stream)
         try:
-            tar.addfile(_header(FILES + entry.path, entry.size, entry.mode), hashing)  # type: ignore[arg-type]
+            header = _header(FILES + entry.path, entry.size, entry.mode)
+            tar.addfile(header, cast(BinaryIO, hashing))  # of which it only reads
         except OSError as error:
             raise _changed(file) from error
         if hashing.digest.hexdigest() != entry.sha256 or stream.read(1):

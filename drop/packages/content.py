@@ -26,7 +26,6 @@ FAULTS_MAX = 20  # reported of one package: it is bad, and the list is for findi
 MODES = (0o644, 0o755)  # a package knows "readable" and "executable", nothing else
 
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
-_DRIVE = re.compile(r"[A-Za-z]:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +65,7 @@ def path_fault(path: str) -> str:
     names = path.split("/")
     if not path:
         return "is empty"
-    if path.startswith("/") or _DRIVE.match(path):
+    if path.startswith("/"):
         return "is absolute"
     if ".." in names:
         return "leads out of the package (..)"
@@ -107,7 +106,7 @@ def _each(entries: Sequence[Entry]) -> Iterator[str]:
 def _target_fault(target: str) -> str:
     if not target:
         return "has no target"
-    if target.startswith("/") or _DRIVE.match(target):
+    if target.startswith("/"):
         return "is absolute: it leads out of the package"
     if len(target.encode(errors="replace")) > TARGET_BYTES_MAX:
         return f"is too long; at most {TARGET_BYTES_MAX} bytes"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 from typing import Any
 
 from drop.errors import ConfigurationError
@@ -72,7 +73,7 @@ def placed(function: Function, directory: str) -> Function:
     cwd = os.path.normpath(os.path.join(directory, function.cwd or ""))
     changes: dict[str, Any] = {"cwd": cwd, "kind": function.effective_kind}
     if function.cmd and "/" in function.cmd[0] and not function.image:
-        changes["cmd"] = (os.path.join(cwd, function.cmd[0]), *function.cmd[1:])
+        changes["cmd"] = (str(PurePosixPath(cwd, function.cmd[0])), *function.cmd[1:])
     if function.env_file:
         changes["env_file"] = tuple(os.path.join(directory, each) for each in function.env_file)
     return function.model_copy(update=changes)

@@ -1,6 +1,6 @@
 """`drop fun run`: one worker, with the terminal (or whatever stdin and stdout are) as its caller.
 
-Each line that comes in is a message, each answer goes out with a newline. For kind `exec` all of
+Each line that comes in is a message, each answer goes to `show`. For kind `exec` all of
 stdin is one message; a `stream` gets none; with an MCP server lines go both ways as they come.
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import select
-import sys
 from collections.abc import Callable, Iterator
 
 from drop.flow.spec import Function
@@ -18,13 +17,12 @@ from drop.packages.faults import PackageError
 STDIN = 0
 
 Launch = Callable[[], Worker]
+Show = Callable[[bytes], None]
+"""Gets each answer or event, without the newline of a line-framed kind."""
 
 
-def run(function: Function, launch: Launch) -> None:
-    """Until the input or the function ends. Raises WorkerFault, PackageError, what `launch` does.
-
-    stdout is flushed after every answer.
-    """
+def run(function: Function, launch: Launch, show: Show) -> None:
+    """Until the input or the function ends. Raises WorkerFault, PackageError, what others do."""
     kind = function.effective_kind
     check_kind(function)
     # An exec function is started when its message is there: its time limit begins with it.
@@ -34,14 +32,14 @@ def run(function: Function, launch: Launch) -> None:
         if function.ready is not None:
             conversation.wait_until_ready(function.ready, function.start)
         if kind == "exec":
-            _show(conversation.whole(message), end=b"")
+            show(conversation.whole(message))
         elif kind == "stream":
-            _events(conversation)
+            _events(conversation, show)
         elif kind == "mcp":
-            _both_ways(conversation)
+            _both_ways(conversation, show)
         else:
             for line in _lines(conversation):
-                _show(conversation.ask(line))
+                show(conversation.ask(line))
             conversation.finish()
     finally:
         conversation.close()
@@ -55,11 +53,6 @@ def check_kind(function: Function) -> None:
             " (`package: NAME:VERSION`) and `drop flow start` that",
             "unsupported",
         )
-
-
-def _show(answer: bytes, end: bytes = b"\n") -> None:
-    sys.stdout.buffer.write(answer + end)
-    sys.stdout.buffer.flush()
 
 
 def _everything() -> bytes:
@@ -91,7 +84,7 @@ def _ready(descriptors: list[int]) -> list[int]:
     return [fd for fd, _ in poll.poll()]
 
 
-def _events(conversation: Conversation) -> None:
+def _events(conversation: Conversation, show: Show) -> None:
     """A source may be silent as long as it likes, and end when it likes."""
     while True:
         try:
@@ -100,16 +93,16 @@ def _events(conversation: Conversation) -> None:
             if conversation.ending is not None and conversation.ending.clean:
                 return
             raise
-        _show(line)
+        show(line)
 
 
-def _both_ways(conversation: Conversation) -> None:
+def _both_ways(conversation: Conversation, show: Show) -> None:
     rest = b""
     while True:
         ready = _ready([STDIN, conversation.watched])
         if conversation.watched in ready:
             for line in conversation.lines_now():
-                _show(line)
+                show(line)
         if STDIN in ready:
             data = os.read(STDIN, READ_BYTES)
             if not data:
@@ -118,4 +111,4 @@ def _both_ways(conversation: Conversation) -> None:
             for line in lines:
                 conversation.tell(line)
     for line in conversation.last_lines():
-        _show(line)
+        show(line)
