@@ -20,13 +20,20 @@ from drop.packages.resolve import placed
 from drop.packages.run import check_kind, run
 
 
-def fun_run(*, function: str, var_dir: Path | None = None) -> int:
+def fun_run(*, function: str, var_dir: Path | None = None, json: bool = False) -> int:
     """Runs one worker; each line of stdin is a message, each answer a line of stdout."""
+
+    def show(answer: bytes) -> None:
+        if json:
+            output.write_json({"status": "ok", **output.field("answer", answer)})
+        else:  # what an exec function writes is its answer to the last byte
+            output.write_bytes(answer if raw else answer + b"\n", raw=True)
+
     with reporting():
         _, ready, _ = _find(function, var_dir)
-        start = launcher(ready)
+        raw = ready.effective_kind == "exec"
         try:
-            run(ready, start)
+            run(ready, launcher(ready), show)
         except WorkerFault as fault:
             raise CommandError(str(fault), "failed") from None
     return errors.OK
