@@ -10,6 +10,7 @@ import os
 import socket
 from functools import partial
 
+from drop.cli import errors
 from drop.cli.errors import CommandError
 from drop.flow.spec import Function
 from drop.packages.run import Launch
@@ -27,7 +28,8 @@ def launcher(function: Function) -> Launch:
         ("env_file", "files of variables"),
     ):
         if getattr(function, key):
-            raise CommandError(f"{function.name} needs {what}: {NOT_HERE}", "unsupported")
+            text = f"{function.name} needs {what}: {NOT_HERE}"
+            raise CommandError(text, "unsupported", errors.USAGE)
     return partial(_start, function)
 
 
