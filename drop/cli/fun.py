@@ -154,8 +154,12 @@ def fun_remove(
 
 def store_of(var_dir: Path | None) -> PackageStore:
     """Where the node of this user has its packages. Raises ConfigurationError."""
-    settings = load_settings(var_dir=None if var_dir is None else str(var_dir))
-    return PackageStore(settings.var_dir)
+    return PackageStore(var_dir_of(var_dir))
+
+
+def var_dir_of(var_dir: Path | None) -> str:
+    """The directory of this user's node, or the one that is given. Raises ConfigurationError."""
+    return load_settings(var_dir=None if var_dir is None else str(var_dir)).var_dir
 
 
 def _told(document: dict[str, Any], text: str, as_json: bool) -> int:

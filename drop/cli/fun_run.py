@@ -8,7 +8,7 @@ from pathlib import Path
 
 from drop.cli import errors, output
 from drop.cli.errors import CommandError, UsageError
-from drop.cli.fun import reporting, store_of
+from drop.cli.fun import reporting, store_of, var_dir_of
 from drop.cli.fun_launch import launcher
 from drop.flow.spec import Function
 from drop.packages import check
@@ -33,7 +33,8 @@ def fun_run(*, function: str, var_dir: Path | None = None, json: bool = False) -
         _, ready, _ = _find(function, var_dir)
         raw = ready.effective_kind == "exec"
         try:
-            run(ready, launcher(ready), show)
+            with launcher(ready, var_dir_of(var_dir)) as start:
+                run(ready, start, show)
         except WorkerFault as fault:
             raise CommandError(str(fault), "failed") from None
     return errors.OK
@@ -52,13 +53,13 @@ def fun_test(*, function: str, var_dir: Path | None = None, json: bool = False) 
                 "not_found",
                 errors.USAGE,
             )
-        start = launcher(ready)
         results = []
-        for case in cases:
-            result = check.run_case(case, ready, start)
-            results.append(result)
-            if not json:
-                _show(result)
+        with launcher(ready, var_dir_of(var_dir)) as start:
+            for case in cases:
+                result = check.run_case(case, ready, start)
+                results.append(result)
+                if not json:
+                    _show(result)
     passed = sum(each.passed for each in results)
     if json:
         documents = [

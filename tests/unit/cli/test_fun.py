@@ -12,6 +12,8 @@ import pytest
 
 from drop.cli import main
 from drop.cli.forms import COMMANDS
+from drop.secrets.store import SecretStore
+from drop.secrets.value import Secret
 from packages_tools import archive, file_entry, make_directory, member
 
 pytestmark = pytest.mark.skipif(
@@ -196,8 +198,24 @@ def test_secrets_are_names(fun: Fun, capfd: Capture) -> None:
     out = capfd.readouterr().out
     assert "DB_PASSWORD" in out
     assert "hunter2" not in out
-    assert fun("run", "greet") == 2
-    assert "greet needs secrets: put the function into a flow" in capfd.readouterr().err
+    assert fun("test", "greet") == 1  # the environment of who asks is not where they come from
+    assert "DB_PASSWORD" in capfd.readouterr().err
+
+
+def test_secrets_and_files_of_variables_are_given_as_by_a_node(
+    fun: Fun, tmp_path: Path, capfd: Capture
+) -> None:
+    program = b'read -r x; echo "$A $B $(cat "$CREDENTIALS_DIRECTORY/DB_PASSWORD")"'
+    yaml = (
+        "name: greet\nversion: {version}\ncmd: sh main.sh\nsecrets: [DB_PASSWORD]\n"
+        "env_file: defaults\nenv: {{A: yaml}}\n"
+        "cases: [{{input: [x], output: [yaml file hunter2]}}]\n"
+    )
+    (tmp_path / "var").mkdir()
+    SecretStore(str(tmp_path / "var")).set("DB_PASSWORD", Secret(b"hunter2"))
+    make_directory(Path("greet"), {"defaults": b"A=file\nB=file\n"})
+    assert fun("test", make(yaml=yaml, text=program)) == 0
+    assert capfd.readouterr().out.splitlines()[-1] == "greet:1.0.0: 1 of 1 cases passed"
 
 
 def test_a_case_that_fails(fun: Fun, capfd: Capture) -> None:
