@@ -6,6 +6,7 @@ import io
 import os
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -95,8 +96,6 @@ def test_nobody_can_write_into_it(store: PackageStore, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_another_user_reads_and_cannot_write(tmp_path: Path) -> None:
-    import tempfile
-
     with tempfile.TemporaryDirectory() as top:  # tmp_path is closed to others
         os.chmod(top, 0o755)
         installed, _ = install(PackageStore(Path(top) / "var"), packed(tmp_path))
@@ -112,6 +111,32 @@ def test_another_user_reads_and_cannot_write(tmp_path: Path) -> None:
             text=True,
         )
         assert run.stdout.split() == ["data"] + ["False"] * 5, run.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_plain_user_installs_and_removes(tmp_path: Path) -> None:
+    """Root may write where nobody may; this is for everybody else."""
+    with tempfile.TemporaryDirectory() as top:
+        os.chmod(top, 0o777)
+        file = Path(top) / "x.dropfn"
+        file.write_bytes(packed(tmp_path))
+        file.chmod(0o644)
+        code = (
+            "import os, sys\n"
+            "from drop.packages.store import PackageStore\n"
+            "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+            "store = PackageStore(sys.argv[1] + '/var')\n"
+            "for _ in range(2):\n"
+            "    installed, new = store.install(open(sys.argv[1] + '/x.dropfn', 'rb'), 'x')\n"
+            "    assert new and store.damage(installed) == []\n"
+            "    try: open(installed.files / 'lib/evil', 'w')\n"
+            "    except PermissionError: pass\n"
+            "    else: sys.exit(3)\n"
+            "    store.remove('hello', '1.0.0')\n"
+            "assert os.listdir(store.directory) == []\n"
+        )
+        run = subprocess.run([sys.executable, "-c", code, top], capture_output=True, text=True)
+        assert (run.returncode, run.stderr) == (0, "")
 
 
 def test_removal(store: PackageStore, tmp_path: Path) -> None:
