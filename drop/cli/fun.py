@@ -13,7 +13,7 @@ from typing import Any
 from drop.cli import errors, output
 from drop.cli.errors import CommandError, UsageError
 from drop.cli.flow import print_table
-from drop.config import load_settings
+from drop.config import Settings, load_settings
 from drop.errors import ConfigurationError
 from drop.flow.store import FlowStore
 from drop.packages import scaffold
@@ -154,12 +154,12 @@ def fun_remove(
 
 def store_of(var_dir: Path | None) -> PackageStore:
     """Where the node of this user has its packages. Raises ConfigurationError."""
-    return PackageStore(var_dir_of(var_dir))
+    return PackageStore(settings_of(var_dir).var_dir)
 
 
-def var_dir_of(var_dir: Path | None) -> str:
-    """The directory of this user's node, or the one that is given. Raises ConfigurationError."""
-    return load_settings(var_dir=None if var_dir is None else str(var_dir)).var_dir
+def settings_of(var_dir: Path | None) -> Settings:
+    """Those of a node that this user would start. Raises ConfigurationError."""
+    return load_settings(var_dir=None if var_dir is None else str(var_dir))
 
 
 def _told(document: dict[str, Any], text: str, as_json: bool) -> int:
@@ -225,7 +225,7 @@ def _users(
     store: PackageStore, name: str, var_dir: Path | None
 ) -> tuple[dict[str, list[str]], list[str]]:
     """By version, the stored flows that use it; and the flow files that cannot be read."""
-    settings = load_settings(var_dir=None if var_dir is None else str(var_dir))
+    settings = settings_of(var_dir)
     flows, unread = [], []
     flow_store = FlowStore(settings.flow_dir)
     for file in flow_store.files() if os.path.isdir(settings.flow_dir) else ():

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import NamedTuple
 
 from drop.cli import errors, output
 from drop.cli.errors import CommandError, UsageError
-from drop.cli.fun import reporting, store_of, var_dir_of
+from drop.cli.fun import reporting, settings_of, store_of
 from drop.cli.fun_launch import launcher
 from drop.flow.spec import Function
 from drop.packages import check
@@ -17,7 +17,7 @@ from drop.packages.conversation import WorkerFault
 from drop.packages.manifest import FILE_NAME, Manifest, load_manifest
 from drop.packages.names import parse_reference
 from drop.packages.resolve import placed
-from drop.packages.run import check_kind, run
+from drop.packages.run import Launch, run
 
 
 def fun_run(*, function: str, var_dir: Path | None = None, json: bool = False) -> int:
@@ -30,11 +30,11 @@ def fun_run(*, function: str, var_dir: Path | None = None, json: bool = False) -
             output.write_bytes(answer if raw else answer + b"\n", raw=True)
 
     with reporting():
-        _, ready, _ = _find(function, var_dir)
-        raw = ready.effective_kind == "exec"
+        found = _find(function, var_dir)
+        raw = found.function.effective_kind == "exec"
         try:
-            with launcher(ready, var_dir_of(var_dir)) as start:
-                run(ready, start, show)
+            with _launcher(found, var_dir) as start:
+                run(found.function, start, show)
         except WorkerFault as fault:
             raise CommandError(str(fault), "failed") from None
     return errors.OK
@@ -43,9 +43,8 @@ def fun_run(*, function: str, var_dir: Path | None = None, json: bool = False) -
 def fun_test(*, function: str, var_dir: Path | None = None, json: bool = False) -> int:
     """Runs the cases of a function; 0 when all pass."""
     with reporting():
-        manifest, ready, directory = _find(function, var_dir)
-        check_kind(ready)
-        cases = check.cases_of(manifest, directory)
+        found = _find(function, var_dir)
+        cases = check.cases_of(found.manifest, found.directory)
         if not cases:
             raise CommandError(
                 f"{function} has no cases: add some to `cases` in {FILE_NAME}, or files"
@@ -54,9 +53,9 @@ def fun_test(*, function: str, var_dir: Path | None = None, json: bool = False) 
                 errors.USAGE,
             )
         results = []
-        with launcher(ready, var_dir_of(var_dir)) as start:
+        with _launcher(found, var_dir) as start:
             for case in cases:
-                result = check.run_case(case, ready, start)
+                result = check.run_case(case, found.function, start)
                 results.append(result)
                 if not json:
                     _show(result)
@@ -65,9 +64,9 @@ def fun_test(*, function: str, var_dir: Path | None = None, json: bool = False) 
         documents = [
             {"name": each.case.name, "passed": each.passed, "fault": each.fault} for each in results
         ]
-        output.write_json({"package": str(manifest), "passed": passed, "cases": documents})
+        output.write_json({"package": str(found.manifest), "passed": passed, "cases": documents})
     else:
-        print(f"{manifest}: {passed} of {len(results)} cases passed")
+        print(f"{found.manifest}: {passed} of {len(results)} cases passed")
     return errors.OK if passed == len(results) else errors.FUNCTION
 
 
@@ -77,18 +76,30 @@ def _show(result: check.Result) -> None:
         print(f"        {line}", flush=True)
 
 
-def _find(text: str, var_dir: Path | None) -> tuple[Manifest, Function, Path]:
-    """The function, ready to be run, and where its files are: a directory wins over a package."""
+class _Found(NamedTuple):
+    manifest: Manifest
+    function: Function
+    """With absolute paths."""
+    directory: Path
+    """Where its files are."""
+    installed: bool
+
+
+def _find(text: str, var_dir: Path | None) -> _Found:
+    """A directory wins over a package of the same name."""
     directory = Path(text)
     if "/" in text or directory.is_dir():
         manifest = load_manifest(directory)
         build(manifest, directory)
         place = directory.absolute()
-    else:
-        reference = parse_reference(text)
-        if reference is None:
-            raise UsageError(f"{text!r}: expected a directory, or NAME or NAME:VERSION")
-        installed = store_of(var_dir).find(reference)
-        manifest, place = installed.package.manifest, installed.files
-    sys.stdout.flush()
-    return manifest, placed(manifest.function, os.fspath(place)), place
+        return _Found(manifest, placed(manifest.function, str(place)), place, installed=False)
+    reference = parse_reference(text)
+    if reference is None:
+        raise UsageError(f"{text!r}: expected a directory, or NAME or NAME:VERSION")
+    installed = store_of(var_dir).find(reference)
+    function = placed(installed.package.manifest.function, str(installed.files))
+    return _Found(installed.package.manifest, function, installed.files, installed=True)
+
+
+def _launcher(found: _Found, var_dir: Path | None) -> AbstractContextManager[Launch]:
+    return launcher(found.function, settings_of(var_dir), as_me=not found.installed)

@@ -70,7 +70,7 @@ def _from_files(output: Path, kind: Kind) -> Case:
             raise PackageError(text, "bad_package")
         messages = _messages(source, kind)
     case = Case(f"{DIRECTORY}/{output.stem}", messages, _messages(output, kind))
-    if kind not in ("stream", "mcp") and len(case.messages) != len(case.answers):
+    if kind != "stream" and len(case.messages) != len(case.answers):
         raise PackageError(
             f"{output} has {len(case.answers)} answers to the {len(case.messages)} messages in"
             f" {source.name}; expected a line for each"
@@ -109,9 +109,7 @@ def _answers(case: Case, function: Function, launch: Launch, into: list[bytes]) 
     with _Opened(launch, function) as conversation:
         if function.ready is not None:
             conversation.wait_until_ready(function.ready, function.start)
-        if function.effective_kind in ("stream", "mcp"):
-            for message in case.messages:
-                conversation.tell(message)
+        if function.effective_kind == "stream":
             while len(into) < len(case.answers):
                 into.append(conversation.next_line(_seconds(function)))
             return

@@ -11,12 +11,13 @@ import os
 import select
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
 from drop.clock import SystemClock
-from drop.flow.spec import Function, Kind
+from drop.flow.plan import DATA_KINDS, DataKind
+from drop.flow.spec import Function
 from drop.packages.framing import ANSWER_BYTES_MAX, Unframed, encode, take
 
 READ_BYTES = 1 << 16
@@ -58,7 +59,7 @@ class Conversation:
     def __init__(self, worker: Worker, function: Function, *, show_errors: bool) -> None:
         """`show_errors`: the worker's stderr goes to ours, as it comes."""
         self._worker = worker
-        self._kind: Kind = function.effective_kind
+        self._kind: DataKind = DATA_KINDS[function.effective_kind]
         self._ncm = function.newline == "ncm"
         self._seconds = function.timeout / 1000.0 if function.timeout else None
         self._stdin, self._stdout = worker.take_pipes()
@@ -96,31 +97,10 @@ class Conversation:
             raise WorkerFault(str(fault)) from None
         return self._exchange(data, lambda: self._take(token), self._seconds, self._late())
 
-    def tell(self, payload: bytes) -> None:
-        """A message to which an answer may come or not."""
-        data = encode(payload, self._kind, ncm=self._ncm)
-        self._exchange(data, lambda: b"", self._seconds, "the message was not read in time")
-
     def next_line(self, seconds: float | None) -> bytes:
-        """The next event of a source, or what an MCP server says. Raises WorkerFault."""
+        """The next event of a source. Raises WorkerFault."""
         late = f"nothing came within {seconds:g} s" if seconds is not None else ""
         return self._exchange(b"", lambda: self._take(b""), seconds, late)
-
-    def lines_now(self) -> Iterator[bytes]:
-        """The whole lines that are there. Raises WorkerFault at the worker's end."""
-        self._read()
-        while (line := self._take(b"")) is not None:
-            yield line
-        if self._output_ended:
-            raise self._gone()
-
-    def last_lines(self) -> Iterator[bytes]:
-        """What the worker still says when its input has ended."""
-        self._close_stdin()
-        with suppress(_Late):
-            self._read_to_end(STOP_SECONDS, "")
-        while (line := self._take(b"")) is not None:
-            yield line
 
     def whole(self, payload: bytes) -> bytes:
         """Everything that a process answers to its only message. Raises WorkerFault."""
@@ -173,7 +153,7 @@ class Conversation:
     # --- how ---
 
     def _take(self, token: bytes) -> bytes | None:
-        kind: Kind = "line" if self._kind in ("stream", "mcp") else self._kind
+        kind: DataKind = "line" if self._kind == "stream" else self._kind
         return take(self._received, kind, token=token, ncm=self._ncm)
 
     def _late(self) -> str:

@@ -6,19 +6,18 @@ tests of functions, where the rate does not matter and the reason of a failure d
 
 from __future__ import annotations
 
-from drop.flow.spec import Kind
+from drop.flow.plan import DataKind
 
 ANSWER_BYTES_MAX = 64 << 20  # a worker that writes more without an end of its answer is broken
 LENGTH_BYTES = 4
 NCM = b"\tncm\t"
-LINE_KINDS: tuple[Kind, ...] = ("line", "async", "mcp", "stream")
 
 
 class Unframed(Exception):
     """A message that the kind cannot carry, or output that is no answer of the kind."""
 
 
-def encode(payload: bytes, kind: Kind, *, token: bytes = b"", ncm: bool = False) -> bytes:
+def encode(payload: bytes, kind: DataKind, *, token: bytes = b"", ncm: bool = False) -> bytes:
     """The bytes for the worker's stdin. Raises Unframed."""
     if kind == "frame":
         return len(payload).to_bytes(LENGTH_BYTES, "big") + payload
@@ -34,7 +33,9 @@ def encode(payload: bytes, kind: Kind, *, token: bytes = b"", ncm: bool = False)
     return (token + b"::" if kind == "async" else b"") + payload + b"\n"
 
 
-def take(buffer: bytearray, kind: Kind, *, token: bytes = b"", ncm: bool = False) -> bytes | None:
+def take(
+    buffer: bytearray, kind: DataKind, *, token: bytes = b"", ncm: bool = False
+) -> bytes | None:
     """The first whole answer, taken out of the buffer; None: not there yet. Raises Unframed."""
     if kind == "frame":
         return _take_frame(buffer)

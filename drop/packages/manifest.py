@@ -276,8 +276,7 @@ def _case_faults(path: Path, case: Mapping[str, object], kind: object) -> Iterat
         yield (*path, "input"), "a function of kind stream takes no messages", "no such key"
         return
     counts = [_count(case.get(key), kind) for key in ("input", "output")]
-    # An MCP server is told things that it does not answer.
-    if kind != "mcp" and counts[0] != counts[1] and -1 not in counts:
+    if counts[0] != counts[1] and -1 not in counts:
         message = f"found {counts[1]} answers to {counts[0]} messages"
         yield (*path, "output"), message, "an answer for each message"
 

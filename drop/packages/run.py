@@ -1,7 +1,7 @@
 """`drop fun run`: one worker, with the terminal (or whatever stdin and stdout are) as its caller.
 
 Each line that comes in is a message, each answer goes to `show`. For kind `exec` all of
-stdin is one message; a `stream` gets none; with an MCP server lines go both ways as they come.
+stdin is one message; a `stream` gets none.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 
 from drop.flow.spec import Function
 from drop.packages.conversation import READ_BYTES, Conversation, Worker, WorkerFault
-from drop.packages.faults import PackageError
 
 STDIN = 0
 
@@ -22,9 +21,8 @@ Show = Callable[[bytes], None]
 
 
 def run(function: Function, launch: Launch, show: Show) -> None:
-    """Until the input or the function ends. Raises WorkerFault, PackageError, what others do."""
+    """Until the input or the function ends. Raises WorkerFault, and what `launch` does."""
     kind = function.effective_kind
-    check_kind(function)
     # An exec function is started when its message is there: its time limit begins with it.
     message = _everything() if kind == "exec" else b""
     conversation = Conversation(launch(), function, show_errors=True)
@@ -35,24 +33,12 @@ def run(function: Function, launch: Launch, show: Show) -> None:
             show(conversation.whole(message))
         elif kind == "stream":
             _events(conversation, show)
-        elif kind == "mcp":
-            _both_ways(conversation, show)
         else:
             for line in _lines(conversation):
                 show(conversation.ask(line))
             conversation.finish()
     finally:
         conversation.close()
-
-
-def check_kind(function: Function) -> None:
-    """Raises PackageError for what only a node can run."""
-    if function.effective_kind == "lambda":
-        raise PackageError(
-            "a function of kind lambda needs the endpoint that a node gives it: put it into a flow"
-            " (`package: NAME:VERSION`) and `drop flow start` that",
-            "unsupported",
-        )
 
 
 def _everything() -> bytes:
@@ -93,22 +79,4 @@ def _events(conversation: Conversation, show: Show) -> None:
             if conversation.ending is not None and conversation.ending.clean:
                 return
             raise
-        show(line)
-
-
-def _both_ways(conversation: Conversation, show: Show) -> None:
-    rest = b""
-    while True:
-        ready = _ready([STDIN, conversation.watched])
-        if conversation.watched in ready:
-            for line in conversation.lines_now():
-                show(line)
-        if STDIN in ready:
-            data = os.read(STDIN, READ_BYTES)
-            if not data:
-                break
-            *lines, rest = (rest + data).split(b"\n")
-            for line in lines:
-                conversation.tell(line)
-    for line in conversation.last_lines():
         show(line)

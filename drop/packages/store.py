@@ -171,9 +171,9 @@ class PackageStore:
             with self._lock():
                 self._sweep()
                 new = Path(tempfile.mkdtemp(dir=self.directory, prefix=_NEW))
-                stack.callback(_delete, new)
-                # So that nobody sweeps it away while it is being filled.
+                # Nobody sweeps away what is locked; so it is deleted before that ends.
                 stack.enter_context(_locked(new))
+                stack.callback(_delete, new)
             yield new
 
     def _sweep(self) -> None:

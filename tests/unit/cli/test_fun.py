@@ -273,13 +273,6 @@ def test_faults_of_the_file_are_told_all_at_once(fun: Fun, capfd: Capture) -> No
     ]
 
 
-def test_a_function_that_only_a_node_can_run(fun: Fun, capfd: Capture) -> None:
-    make(yaml=YAML + "kind: lambda\n")
-    assert fun("run", "greet") == 2
-    assert fun("test", "greet") == 2
-    assert "needs the endpoint that a node gives it" in capfd.readouterr().err
-
-
 def test_no_cases(fun: Fun, capfd: Capture) -> None:
     make(yaml="name: greet\nversion: {version}\ncmd: cat\n")
     assert fun("test", "greet") == 2
