@@ -28,7 +28,7 @@ LAYERS = {
     "control": {"node", "pools"} | MIDDLE | BOTTOM,
     "node": {"pools"} | MIDDLE | BOTTOM,
     "workers": BOTTOM,
-    "flow": BOTTOM,
+    "flow": {"images"} | BOTTOM,
     "host": BOTTOM,
     "images": BOTTOM,
     "packages": {"flow"} | BOTTOM,
@@ -62,6 +62,15 @@ PURE = (
     "drop/workers/exec_supervision.py",
     "drop/workers/containment.py",
     "drop/host/cgroup_tree.py",
+    *(f"drop/packages/{name}.py" for name in ("names", "globs", "content", "framing")),
+    *(
+        f"drop/images/{name}.py"
+        for name in ("faults", "run_options", "reference", "settings", "account")
+    ),
+    *(
+        f"drop/images/{name}.py"
+        for name in ("image_config", "container", "oci", "seccomp", "launcher")
+    ),
     *(
         f"drop/adapters/{name}.py"
         for name in ("jsonrpc", "mcp_events", "mcp_capabilities", "mcp_server", "mcp_session")

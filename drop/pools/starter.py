@@ -106,13 +106,16 @@ class Starter:
     def _provide(self, worker: int) -> Given:
         how = self._pool.launch
         wants = Wants(how.secrets, how.env_files, how.place)
-        account = self._account()
-        other = account.uid != os.geteuid()
-        owner = Owner(account.uid, account.gid) if other else None
+        owner = self._owner()
         try:
             return self._host.provision.for_worker(self._pool.name, worker, wants, owner)
         except NotProvided as error:
             raise LaunchError(str(error), hopeless=True) from None
+
+    def _owner(self) -> Owner | None:
+        """Of the files with secrets; None: the node's own user."""
+        account = self._account()
+        return None if account.uid == os.geteuid() else Owner(account.uid, account.gid)
 
     def _account(self) -> Account:
         try:
@@ -132,7 +135,7 @@ class Starter:
         return prepare(
             command,
             containment.arguments,
-            groups=self._keep_groups(containment),
+            groups=self._keep_groups(_limits(containment)),
             memory_mib=containment.groups.memory_mib,
         )
 
@@ -193,9 +196,7 @@ class Starter:
         self._containment = containment
         return containment
 
-    def _keep_groups(self, containment: Containment) -> PoolGroups | None:
-        kept = containment.groups
-        limits = Limits(kept.memory_mib, kept.processes, kept.cpu)
+    def _keep_groups(self, limits: Limits) -> PoolGroups | None:
         if not self._pool.launch.contain.cgroup or not limits.controllers():
             return None
         slots = 2 * self._processes() + SPARE_SLOTS
@@ -215,3 +216,8 @@ class Starter:
         if pool.mailbox.kind != "exec":
             return pool.workers
         return pool.workers + (pool.workers if pool.spare is None else pool.spare)
+
+
+def _limits(containment: Containment) -> Limits:
+    kept = containment.groups
+    return Limits(kept.memory_mib, kept.processes, kept.cpu)

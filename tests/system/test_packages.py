@@ -15,16 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from drop.cli.forms import COMMANDS
 from drop.client import Client
 from drop.packages.scaffold import init, languages
 from packages_tools import make_directory
 from running_node import RunningNode
 
-pytestmark = [
-    pytest.mark.system,
-    pytest.mark.skipif("fun list" not in COMMANDS, reason="the command line has no `drop fun`"),
-]
+pytestmark = pytest.mark.system
 
 SECONDS = 120  # a compiler on a busy machine
 DROP = [sys.executable, "-m", "drop.cli.main", "fun"]
@@ -243,3 +239,41 @@ def test_it_runs_as_a_node_would_run_it(
     }
     assert [each.split("=")[0] for each in here] == [each.split("=")[0] for each in there]
     assert str(files) in here
+
+
+def test_a_flow_uses_versions_side_by_side(
+    drop: Drop, tmp_path: Path, start_node: Callable[..., RunningNode]
+) -> None:
+    """One pool stays with its version, one follows the newest when the flows are read again."""
+    program = "while read -r x; do echo {version} $x; done"
+    node = start_node()
+
+    def install(version: str) -> None:
+        yaml = f"name: f\nversion: {version}\ncmd: sh main.sh\n"
+        text = program.format(version=version).encode()
+        make_directory(tmp_path / "f", {"main.sh": text}, yaml=yaml)
+        assert drop("install", "f", "--var-dir", str(node.var_dir)).returncode == 0
+
+    install("1.0.0")
+    flow = tmp_path / "flow.yaml"
+    flow.write_text("name: v\nfunc: [{name: a, package: 'f:1.0.0'}, {name: b, package: f}]\n")
+    with Client(node.socket_address) as client:
+        assert client.control("flow.start", file=str(flow))["ok"]
+        assert (client.call("a", b"x"), client.call("b", b"x")) == (b"1.0.0 x", b"1.0.0 x")
+        install("1.1.0")
+        assert client.call("b", b"x") == b"1.0.0 x"
+        assert client.control("flow.stop", name="v")["ok"]
+        assert client.control("flow.start", name="v")["ok"]
+        assert (client.call("a", b"x"), client.call("b", b"x")) == (b"1.0.0 x", b"1.1.0 x")
+        refused = client.control("flow.start", file=str(_bad_flow(tmp_path)))
+        assert refused["kind"] == "bad_flow"
+        assert "there is no package absent; installed are: f" in refused["error"]
+    for version in ("1.0.0", "1.1.0"):
+        removed = drop("remove", f"f:{version}", "--var-dir", str(node.var_dir))
+        assert "is used by the flow v" in removed.stderr
+
+
+def _bad_flow(directory: Path) -> Path:
+    flow = directory / "bad.yaml"
+    flow.write_text("name: bad\nfunc: [{name: c, package: absent}]\n")
+    return flow

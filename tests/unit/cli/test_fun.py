@@ -11,14 +11,9 @@ from typing import Any
 import pytest
 
 from drop.cli import main
-from drop.cli.forms import COMMANDS
 from drop.secrets.store import SecretStore
 from drop.secrets.value import Secret
 from packages_tools import archive, file_entry, make_directory, member
-
-pytestmark = pytest.mark.skipif(
-    "fun list" not in COMMANDS, reason="the command line does not list `drop fun`"
-)
 
 Fun = Callable[..., int]
 Capture = pytest.CaptureFixture[str]
