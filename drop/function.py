@@ -30,7 +30,7 @@ from typing import Any, ClassVar, Generic, TypeVar, overload
 R = TypeVar("R")
 
 PIPE_BYTES = 1 << 16  # what one read takes, and what answers are written at
-HOLD_S = 0.001  # no answer waits longer for the next one
+HOLD_S = 0.001  # of handlers, after which answers wait no more
 MESSAGE_BYTES_MAX = 1 << 30  # the largest payload_max that a node can have
 LENGTH_BYTES = 4
 NCM = b"\tncm\t"  # what a newline travels as ...
@@ -46,9 +46,9 @@ def function(**options: Any) -> Callable[[Callable[..., R]], Function[R]]: ...
 def function(handler: Any = None, /, **options: Any) -> Any:
     """Decorates a handler: `@function`, or `@function(kind=..., ...)`; its `run()` is called last.
 
-    A handler takes one message (of kind `stream`: nothing) and returns its answer: bytes, text, None
-    for an empty one, or anything else as JSON. It can still be called. Where it is `async def`, up
-    to `concurrency` (256) messages are handled at a time.
+    A handler takes one message (of kind `stream`: nothing) and returns its answer: bytes, text,
+    None for an empty one, or anything else as JSON. It can still be called. Where it is
+    `async def`, up to `concurrency` (256) messages are handled at a time.
 
     kind      One of KINDS. Absent: DROP_KIND, which the node sets, or `line`.
     message   What the handler gets: "bytes", "str" (UTF-8; other bytes pass as surrogates, both

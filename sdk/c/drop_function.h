@@ -14,10 +14,10 @@
  * One header for C99 or C++ on a POSIX system; nothing to link. Functions need none of this, see
  * docs/sdk.md. Kinds: `line`, `frame` and `async`, as DROP_KIND says, which the node sets (absent:
  * `line`). With DROP_NEWLINE=ncm, of `newline: ncm` in the flow, newlines come and go as newlines.
- * One read(2) takes the messages that wait and one write(2) gives their answers, but no answer is
- * held for longer than a millisecond while the next is made. drop_function_run moves stdin and
- * stdout away and leaves /dev/null and stderr in their places: what the handler prints, or a child
- * of it, is no answer. SIGTERM is the end of stdin: behind what was read. Once per process. */
+ * One read(2) takes the messages that wait and one write(2) gives their answers; when the handler
+ * has been busy for a millisecond, answers wait no more. drop_function_run moves stdin and stdout
+ * away and leaves /dev/null and stderr in their places: what the handler prints, or a child of it,
+ * is no answer. SIGTERM is the end of stdin, behind what was read. Once per process. */
 #ifndef DROP_FUNCTION_H
 #define DROP_FUNCTION_H
 
@@ -36,7 +36,7 @@
 #define DROP_FUNCTION_BYTES_MAX ((size_t)1 << 30)
 #endif
 #define DROP_FUNCTION_BATCH ((size_t)1 << 16) /* bytes of a read and of a write: a pipe's */
-#define DROP_FUNCTION_HOLD_US 1000 /* of an answer, while the next one is made */
+#define DROP_FUNCTION_HOLD_US 1000 /* of handlers, after which answers wait no more */
 #define DROP_FUNCTION_PREFIX ((size_t)4) /* the length in front of a frame */
 #define DROP_FUNCTION_NCM "\tncm\t" /* what a newline travels as, where the flow says so */
 #define DROP_FUNCTION_NCM_LENGTH (sizeof DROP_FUNCTION_NCM - 1)
@@ -137,7 +137,7 @@ struct drop_function_loop {
     int output;
     struct drop_function_buffer in, out;
     size_t scanned;         /* bytes of `in` without a newline */
-    struct timeval written; /* when the oldest answer of `out` was begun, or before */
+    struct timeval written; /* the last time, or when the read messages came */
 };
 
 static inline enum drop_function_step drop_function_fault(const char *what)
@@ -162,7 +162,7 @@ static inline enum drop_function_step drop_function_flush(struct drop_function_l
     return DROP_FUNCTION_ON;
 }
 
-/* Writes when there is much, or when the oldest answer has waited or the clock was set back. */
+/* Writes when there is much, or when it took long (or the clock was set back). */
 static inline enum drop_function_step drop_function_flush_old(struct drop_function_loop *loop)
 {
     struct timeval now;
