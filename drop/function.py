@@ -90,6 +90,7 @@ class Function(Generic[R]):
         self, handler: Callable[..., R], *, kind: str | None = None, message: str | None = None,
         concurrency: int = 256, on_error: str | Callable[[bytes, Exception], object] = "exit",
     ) -> None:  # fmt: skip
+        self.__doc__ = handler.__doc__
         self.handler, self.kind, self.on_error = handler, kind, on_error
         self.message, self.concurrency = message or _annotated(handler), concurrency
         code = getattr(_function(handler), "__code__", None)

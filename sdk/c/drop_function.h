@@ -88,7 +88,7 @@ static inline char *drop_function_reserve(struct drop_function_answer *answer, s
     size_t used = answer->out->to - answer->start;
     char *room = NULL;
     if (!answer->failed && length <= DROP_FUNCTION_BYTES_MAX - used)
-        room = drop_function_grow(answer->out, length + 1);
+        room = drop_function_grow(answer->out, length + 1); /* for what ends a text or a line */
     if (room)
         answer->out->to += length;
     else
@@ -120,7 +120,7 @@ static inline void drop_function_printf(struct drop_function_answer *answer, con
     answer->failed |= !room;
     va_start(arguments, format);
     if (room)
-        vsnprintf(room, (size_t)length + 1, format, arguments); /* reserved is one more: for '\0' */
+        vsnprintf(room, (size_t)length + 1, format, arguments);
     va_end(arguments);
 }
 
@@ -216,21 +216,20 @@ static inline enum drop_function_step drop_function_seal(struct drop_function_lo
 {
     struct drop_function_buffer *out = answer->out;
     size_t length = out->to - answer->start;
-    if (answer->failed)
-        return drop_function_fault("the answer is too large, or there is no memory for it");
-    if (loop->kind == DROP_FUNCTION_FRAME) {
-        for (size_t i = 1; i <= DROP_FUNCTION_PREFIX; i++, length >>= 8)
-            out->bytes[answer->start - i] = (char)(unsigned char)(length & 0xff);
-        return DROP_FUNCTION_ON;
-    }
-    if (length && memchr(out->bytes + answer->start, '\n', length)) {
+    if (loop->kind != DROP_FUNCTION_FRAME && memchr(out->bytes + answer->start, '\n', length)) {
         if (!loop->ncm)
             return drop_function_fault("the answer has a newline; use kind: frame, or newline: "
                                        "ncm in the flow");
         drop_function_encode(answer);
     }
-    drop_function_put(answer, "\n", 1);
-    return answer->failed ? drop_function_fault("no room for an answer") : DROP_FUNCTION_ON;
+    if (answer->failed)
+        return drop_function_fault("the answer is too large, or there is no memory for it");
+    if (loop->kind != DROP_FUNCTION_FRAME)
+        out->bytes[out->to++] = '\n'; /* reserve leaves room for it */
+    else
+        for (size_t i = 1; i <= DROP_FUNCTION_PREFIX; i++, length >>= 8)
+            out->bytes[answer->start - i] = (char)(unsigned char)(length & 0xff);
+    return DROP_FUNCTION_ON;
 }
 
 /* Handles a message without its framing. Its answer goes to `out` whole, or not at all. */
@@ -239,9 +238,10 @@ static inline enum drop_function_step drop_function_answer_one(struct drop_funct
 {
     size_t begin = loop->out.to, head = 0;
     struct drop_function_answer answer = {&loop->out, begin, 0};
-    if (loop->kind == DROP_FUNCTION_FRAME) {
-        drop_function_reserve(&answer, DROP_FUNCTION_PREFIX);
-    } else if (loop->kind == DROP_FUNCTION_ASYNC) {
+    size_t prefix = loop->kind == DROP_FUNCTION_FRAME ? DROP_FUNCTION_PREFIX : 0;
+    if (!drop_function_reserve(&answer, prefix))
+        return drop_function_fault("no memory for an answer");
+    if (loop->kind == DROP_FUNCTION_ASYNC) {
         while (head + 2 <= length && (message[head] != ':' || message[head + 1] != ':'))
             head++;
         if (head + 2 > length)
