@@ -21,9 +21,9 @@ import json
 import os
 import signal
 import sys
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from threading import Lock, current_thread, main_thread
 from time import monotonic
 from typing import Any, ClassVar, Generic, TypeVar, overload
 
@@ -32,7 +32,8 @@ R = TypeVar("R")
 PIPE_BYTES = 1 << 16  # what one read takes, and what answers are written at
 HOLD_S = 0.001  # of handlers, after which answers wait no more
 MESSAGE_BYTES_MAX = 1 << 30  # the largest payload_max that a node can have
-LENGTH_BYTES = 4
+LENGTH_BYTES = 4  # in front of a frame
+NEWLINE = 10  # found many times quicker than b"\n"
 NCM = b"\tncm\t"  # what a newline travels as ...
 NCM_ON = os.environ.get("DROP_NEWLINE") == "ncm"  # ... if the flow says `newline: ncm`
 CO_COROUTINE = 0x80  # of `inspect`, which takes longer to import than all of this
@@ -44,19 +45,18 @@ def function(handler: Callable[..., R], /, **options: Any) -> Function[R]: ...
 @overload
 def function(**options: Any) -> Callable[[Callable[..., R]], Function[R]]: ...
 def function(handler: Any = None, /, **options: Any) -> Any:
-    """Decorates a handler: `@function`, or `@function(kind=..., ...)`; its `run()` is called last.
+    """Decorates a handler, which can still be called: `@function`, or `@function(kind=..., ...)`.
 
     A handler takes one message (of kind `stream`: nothing) and returns its answer: bytes, text,
-    None for an empty one, or anything else as JSON. It can still be called. Where it is
-    `async def`, up to `concurrency` (256) messages are handled at a time.
+    None for an empty one, or anything as JSON; `async def` handles `concurrency` (256) at a time.
 
     kind      One of KINDS. Absent: DROP_KIND, which the node sets, or `line`.
     message   What the handler gets: "bytes", "str" (UTF-8; other bytes pass as surrogates, both
               ways) or "json", where all answers but bytes are JSON. Absent: by its annotation.
     on_error  "exit" (or absent): an exception ends the process, behind the answers to earlier
               messages; the node says `error` for this message and gives later ones to others.
-              "answer": the answer is {"error":"ValueError: its text"}, the traceback goes to
-              stderr. A callable: on_error(message as bytes, exception) is the answer.
+              "answer": {"error":"ValueError: its text"} is the answer, the traceback is logged.
+              A callable: on_error(message as bytes, exception) is the answer.
     """
     return Function(handler, **options) if handler else lambda late: Function(late, **options)
 
@@ -90,7 +90,6 @@ class Function(Generic[R]):
         self, handler: Callable[..., R], *, kind: str | None = None, message: str | None = None,
         concurrency: int = 256, on_error: str | Callable[[bytes, Exception], object] = "exit",
     ) -> None:  # fmt: skip
-        self.__doc__ = handler.__doc__
         self.handler, self.kind, self.on_error = handler, kind, on_error
         self.message, self.concurrency = message or _annotated(handler), concurrency
         code = getattr(_function(handler), "__code__", None)
@@ -98,8 +97,7 @@ class Function(Generic[R]):
         if self.message not in ("bytes", "str", "json"):
             raise ValueError(f"the handler takes {self.message!r}; expected bytes, str or json")
         if concurrency < 1 or not (callable(on_error) or on_error in ("exit", "answer")):
-            found = f"concurrency is {concurrency}, on_error is {on_error!r}"
-            raise ValueError(f"{found}; expected 1 or more, and exit, answer or a callable")
+            raise ValueError(f"{concurrency=}, {on_error=}; expected > 0; exit, answer, callable")
 
     def __call__(self, *arguments: Any) -> R:
         return self.handler(*arguments)
@@ -109,8 +107,7 @@ class Function(Generic[R]):
         kind = os.environ.get("DROP_KIND") or self.kind or "line"
         if kind not in KINDS or self.kind not in (None, kind):
             sys.exit(f"drop.function: the flow says kind {kind}; expected {self.kind or KINDS}")
-        self.kind = kind
-        parser = _Frames() if kind == "frame" else _Lines(whole=kind == "exec")
+        self.kind, parser = kind, _Frames() if kind == "frame" else _Lines(whole=kind == "exec")
         with _Pipes(kind) as pipes:
             work: Any = self.handler if kind == "stream" else _Concurrent(self, parser, pipes).main
             if self.is_async:
@@ -170,24 +167,23 @@ def _function(handler: Any) -> Any:
 def _annotated(handler: Any) -> str:
     """What the handler takes, by the annotation of its parameter."""
     notes = getattr(_function(handler), "__annotations__", {})
-    note = next((notes[name] for name in notes if name != "return"), "bytes")
-    text = note if isinstance(note, str) else getattr(note, "__name__", str(note))
-    name = text.split("[")[0].rpartition(".")[2].lower()
+    note = next((notes[name] for name in notes if name != "return"), bytes)
+    name = getattr(note, "__name__", str(note)).split("[")[0].rpartition(".")[2].lower()
     return "json" if name in ("dict", "list") else name
 
 
 def _encode(result: object, as_json: bool = False) -> bytes:
     if not as_json:
-        if result is None or isinstance(result, (bytes, bytearray, memoryview)):
-            return bytes(result or b"")
         if isinstance(result, str):
             return result.encode("utf-8", "surrogateescape")
+        if result is None or isinstance(result, (bytes, bytearray, memoryview)):
+            return bytes(result or b"")
     # In ASCII: half a surrogate pair passes, too, which UTF-8 cannot carry.
     return json.dumps(result, separators=(",", ":"), allow_nan=False).encode()
 
 
 def _one_line(answer: bytes, message: bytes | str) -> bytes:
-    if b"\n" in answer:
+    if NEWLINE in answer:
         if not NCM_ON:
             of = message if isinstance(message, str) else f"the answer to {message[:60]!r}"
             raise ValueError(f"{of} has a newline; use kind: frame, or newline: ncm in the flow")
@@ -237,17 +233,17 @@ class _Frames(_Lines):
         self.held += len(chunk)
         if self.held < self.needed:
             return []
-        data, messages, start, self.needed = b"".join(self.parts), [], 0, LENGTH_BYTES
+        data, messages, start = b"".join(self.parts), [], 0
         while start + LENGTH_BYTES <= len(data):
             body = start + LENGTH_BYTES
             end = body + int.from_bytes(data[start:body], "big")
+            self.needed = end - start
             if end - body > self.bytes_max:
                 self.fault = f"a message has {end - body} bytes, more than {self.bytes_max}"
             if self.fault or end > len(data):
-                self.needed = end - start
                 break
             messages.append(data[body:end])
-            start = end
+            start, self.needed = end, LENGTH_BYTES
         self.parts, self.held = [data[start:]], len(data) - start
         return messages
 
@@ -256,12 +252,12 @@ class _Pipes:
     """stdin and stdout, out of reach of handlers and children: those have nothing, and stderr."""
 
     current: ClassVar[_Pipes | None] = None
-    emitting = threading.Lock()
+    emitting = Lock()
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
-        main = threading.current_thread() is threading.main_thread()
-        self.takes_sigterm = main and kind != "exec"  # where an early end of stdin is none
+        # Where all of stdin is the message, an early end would give half of one.
+        self.takes_sigterm = kind != "exec" and current_thread() is main_thread()
 
     def __enter__(self) -> _Pipes:
         self.input, self.output = os.dup(0), os.dup(1)
@@ -322,34 +318,48 @@ def _run_in_turn(function: Function[Any], parser: _Lines, pipes: _Pipes) -> None
 
 
 class _Concurrent:
-    """Many messages at a time, each a task; one loop begins them and writes what is done."""
+    """Many messages at a time, each a task with a number. The loop's callbacks do all the rest."""
 
     def __init__(self, function: Function[Any], parser: _Lines, pipes: _Pipes) -> None:
         self.function, self.parser, self.pipes = function, parser, pipes
+        self.in_order = function.kind != "async"
         self.backlog: deque[bytes] = deque()  # at most what one read gave
-        self.tasks: deque[Any] = deque()  # of answer(), in the order of the answers
-        self.open = 0  # messages that were begun and whose answers are not written
+        self.running: dict[int, object] = {}  # the tasks, which nothing else keeps alive
+        self.results: dict[int, bytes | BaseException] = {}  # that were not written
+        self.begun = self.written = 0  # numbers
         self.ended = self.watched = False
+        self.scheduled: object = None  # the next work()
         self.leaving: BaseException | None = None  # what ends the process
 
     async def main(self) -> None:
         import asyncio
 
-        self.loop, self.happened = asyncio.get_running_loop(), asyncio.Event()
+        self.loop = asyncio.get_running_loop()
+        self.over = self.loop.create_future()
         if self.pipes.takes_sigterm:
             self.loop.add_signal_handler(signal.SIGTERM, self.read, b"")
-        while self.open or self.backlog or not self.ended:
-            self.watch(not self.backlog and not self.ended)
-            await self.happened.wait()
-            self.happened.clear()
-            _write(self.pipes.output, b"".join(self.done()))
-            while self.backlog and self.open < self.function.concurrency:
-                self.begin(self.backlog.popleft())
-        if self.leaving:
-            raise self.leaving
+        self.work()
+        await self.over
 
-    def watch(self, wanted: bool) -> None:
-        """What waits behind messages that were not begun stays in the pipe."""
+    def read(self, chunk: bytes | None = None) -> None:
+        if self.ended or (self.backlog and chunk is None):
+            return
+        chunk = os.read(self.pipes.input, PIPE_BYTES) if chunk is None else chunk
+        self.backlog.extend(self.parser.feed(chunk) if chunk else self.parser.end())
+        self.ended = not chunk or bool(self.parser.fault)
+        self.work()
+
+    def work(self) -> None:
+        """Writes what is done and begins what may be begun; what else waits stays in the pipe."""
+        self.scheduled = None
+        if self.over.done():
+            return
+        _write(self.pipes.output, b"".join(self.done()))
+        while self.backlog and len(self.running) + len(self.results) < self.function.concurrency:
+            self.begun += 1
+            answer = self.answer(self.begun, self.backlog.popleft())
+            self.running[self.begun] = self.loop.create_task(answer)
+        wanted = not self.backlog and not self.ended
         if self.watched and not wanted:
             self.watched = not self.loop.remove_reader(self.pipes.input)
         elif wanted and not self.watched:
@@ -358,43 +368,33 @@ class _Concurrent:
                 self.watched = True
             except PermissionError:  # a file: it can always be read
                 self.loop.call_soon(self.read)
+        stopped = self.in_order and self.leaving
+        if self.ended and (stopped or not (self.backlog or self.running or self.results)):
+            self.over.set_exception(self.leaving) if self.leaving else self.over.set_result(None)
 
-    def read(self, chunk: bytes | None = None) -> None:
-        if not self.ended:
-            chunk = os.read(self.pipes.input, PIPE_BYTES) if chunk is None else chunk
-            self.backlog.extend(self.parser.feed(chunk) if chunk else self.parser.end())
-            self.ended = not chunk or bool(self.parser.fault)
-        self.happened.set()
-
-    def begin(self, message: bytes) -> None:
-        task = self.loop.create_task(self.answer(message))
-        self.open += 1
-        if self.function.kind == "async":
-            task.add_done_callback(self.tasks.append)
-        else:
-            self.tasks.append(task)
-        task.add_done_callback(lambda _: self.happened.set())
-
-    async def answer(self, message: bytes) -> bytes | BaseException:
-        function = self.function
+    async def answer(self, number: int, message: bytes) -> None:
         try:
             try:
-                return function.sealed(message, await function.handler(function.opened(message)))
+                result = await self.function.handler(self.function.opened(message))
+                self.results[number] = self.function.sealed(message, result)
             except Exception as error:
-                return function.failed(message, error)
+                self.results[number] = self.function.failed(message, error)
         except BaseException as leaving:
-            return leaving
+            self.results[number] = leaving
+        del self.running[number]
+        # Once for all that end in this turn of the loop.
+        self.scheduled = self.scheduled or self.loop.call_soon(self.work)
 
     def done(self) -> Iterator[bytes]:
         """The answers that can be written. In order, there are none behind one that failed."""
-        while self.tasks and self.tasks[0].done():
-            answer = self.tasks.popleft().result()
-            self.open -= 1
+        while self.results and not (self.in_order and self.leaving):
+            number = self.written + 1 if self.in_order else next(iter(self.results))
+            if number not in self.results:
+                break
+            answer = self.results.pop(number)
+            self.written += 1
             if isinstance(answer, bytes):
                 yield answer
-                continue
-            self.leaving, self.ended = self.leaving or answer, True
-            self.backlog.clear()
-            if self.function.kind != "async":
-                self.open = 0
-                self.tasks.clear()
+            else:
+                self.leaving, self.ended = self.leaving or answer, True
+                self.backlog.clear()
