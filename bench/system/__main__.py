@@ -14,6 +14,7 @@ from bench.system.chain import chain
 from bench.system.figures import Row, Sample, table
 from bench.system.publish import publish
 from bench.system.roofline import find, place
+from bench.system.sdk import sdk
 from bench.system.setting import Setting
 
 Case = Callable[[Setting], list[Row]]
@@ -28,6 +29,7 @@ CASES: dict[str, Case] = {
     "chain": chain,
     "client-async": client_library.asynchronous,
     "client-sync": client_library.synchronous,
+    "sdk": sdk,
     "memory-idle": memory.idle,
     "memory-connections": memory.connections,
     "memory-pools": memory.pools,
