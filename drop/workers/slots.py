@@ -38,6 +38,8 @@ class Slot:
     restarts: int = 0
     fruitless: int = 0
     """Ends in a row without an answer."""
+    checked: int = 0
+    """Answers to health checks, which the reactor counts as it does any answer."""
     # How the last worker ended:
     answered: int = 0
     unanswered: int = 0
@@ -58,7 +60,7 @@ class Slot:
         self.stale = self.renew = False
         self.pid, self.command = pid, command
         self.serving_since = None
-        self.answered = self.unanswered = 0
+        self.answered = self.unanswered = self.checked = 0
         self.clean = self.hopeless = self.unfit = False
         self.error = self.fault = self.closed = ""
 
@@ -104,12 +106,6 @@ class Slots:
 
     def live(self) -> int:
         return self.count(*LIVE)
-
-    def free_number(self, first: int) -> int:
-        """The lowest from `first` on that is not taken."""
-        while first in self.by_number:
-            first += 1
-        return first
 
     def next_running(self, after: int) -> Slot | None:
         """The running one with the next higher number; behind the highest comes the lowest."""

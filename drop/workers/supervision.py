@@ -138,7 +138,7 @@ class Supervision(Lives):
         if slot.number < self.policy.workers:
             slot.wanted, slot.stand_in = True, False
         else:
-            slot.wanted = slot.wanted and slot.stand_in
+            slot.wanted = slot.wanted and slot.number == self.policy.workers and slot.stand_in
         if not slot.wanted:
             self._slot_step(slot, SlotEvent.STOP)
         elif slot.state is SlotState.STOPPED:
@@ -186,8 +186,11 @@ class Supervision(Lives):
                     if not self._proves(roll_out):
                         return
                 case Step.STAND_IN:
-                    number = self.places.free_number(self.policy.workers)
-                    slot = self.places.add(number, stand_in=True)
+                    # One number only, for more than one place is kept for nobody. If the stand-in
+                    # of an earlier roll-out has it yet, this one begins when that is gone.
+                    if self.policy.workers in self.slots:
+                        return
+                    slot = self.places.add(self.policy.workers, stand_in=True)
                     slot.wanted = True
                     self._slot_step(slot, SlotEvent.START)
                 case Step.REPLACE:

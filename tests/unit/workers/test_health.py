@@ -183,6 +183,17 @@ def test_a_function_that_is_never_well_opens_the_breaker() -> None:
     assert it.refusal is None
 
 
+def test_answers_to_health_checks_are_no_sign_that_the_function_works() -> None:
+    it = running(1, health=HEALTH)
+    for _ in range(3):
+        next_question(it, 1.0)
+        it.handle(ev.HealthAnswer(0, "ok"), 1.0)
+    it.handle(exited(), 2.0)
+    it.handle(gone(answered=3, unanswered=1), 2.0)
+    assert it.slots[0].answered == 0
+    assert it.slots[0].fruitless == 1
+
+
 def test_a_worker_that_is_replaced_while_it_is_asked_has_not_failed() -> None:
     it = running(2, health=HEALTH)
     next_question(it, 20.0)
