@@ -92,9 +92,16 @@ def flow_info(
     return errors.OK
 
 
-def control(address: str | None, token_file: Path | None, op: str, **args: Any) -> Document:
-    """The node's reply. Raises CommandError when it refuses."""
-    with open_client(address, token_file) as client:
+def control(
+    address: str | None,
+    token_file: Path | None,
+    op: str,
+    *,
+    timeout: float | None = None,
+    **args: Any,
+) -> Document:
+    """The node's reply, within `timeout` seconds. Raises CommandError when it refuses."""
+    with open_client(address, token_file, timeout) as client:
         reply = client.control(op, **args)
     if reply.get("ok"):
         return reply
