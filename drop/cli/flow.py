@@ -46,7 +46,7 @@ def flow_start(
     """Starts the flow in a file, or one that the node knows by name."""
     path = Path(flow)
     is_file = path.suffix in (".yaml", ".yml") or "/" in flow or path.is_file()
-    argument = {"file": str(path.absolute())} if is_file else {"name": flow}
+    argument: Document = {"file": str(path.absolute())} if is_file else {"name": flow}
     reply = control(address, token_file, "flow.start", **argument)
     for warning in reply.get("warnings", []):
         sys.stderr.write(f"drop: warning: {warning}\n")

@@ -26,9 +26,7 @@ def worker_list(
     token_file: Path | None = None,
 ) -> int:
     """The workers of the node, of a flow or of a pool, and what each is doing."""
-    wanted = {"flow": flow, "pool": pool}
-    asked = {key: value for key, value in wanted.items() if value is not None}
-    reply = control(address, token_file, "worker.list", **asked)
+    reply = control(address, token_file, "worker.list", flow=flow, pool=pool)
     if json:
         output.write_json(reply)
         return errors.OK
