@@ -145,6 +145,8 @@ class Supervision(Lives):
             self._slot_step(slot, SlotEvent.START)
         elif slot.state in LIVE:
             slot.stale = slot.stale or replace
+            if not slot.stale:
+                slot.health = self.policy.health
             slot.renew = slot.renew or not was_wanted  # it was being removed: come back
         elif replace and slot.state is SlotState.BACKOFF:
             slot.fruitless = 0
@@ -171,7 +173,7 @@ class Supervision(Lives):
         if self.roll_out and self.roll_out.proving:
             self._do(ev.CancelTimer("rollout"))
         self.roll_out = RollOut()
-        old = sum(slot.stale for slot in self.places)
+        old = sum(slot.stale and not slot.stand_in for slot in self.places)
         text = f"{self.policy.command}: {old} of {self.policy.workers} workers to replace"
         self._do(ev.Report("info", "rollout_begun", text))
 
@@ -220,7 +222,7 @@ class Supervision(Lives):
         if self.roll_out.proving:
             self._do(ev.CancelTimer("rollout"))
         self.roll_out = None
-        text = f"{self.policy.command}: {replaced} workers replaced"
+        text = f"{self.policy.command}: workers replaced: {replaced}"
         self._do(
             ev.Report("info", "rollout_ended", f"{text}; {error}" if error else text),
             ev.RolledOut(replaced, error),
