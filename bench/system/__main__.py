@@ -15,6 +15,7 @@ from bench.system.figures import Row, Sample, table
 from bench.system.publish import publish
 from bench.system.roofline import find, place
 from bench.system.setting import Setting
+from bench.system.starting import starting
 
 Case = Callable[[Setting], list[Row]]
 
@@ -32,6 +33,7 @@ CASES: dict[str, Case] = {
     "memory-connections": memory.connections,
     "memory-pools": memory.pools,
     "memory-growth": memory.growth,
+    "starting": starting,
 }
 
 
