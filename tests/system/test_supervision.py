@@ -154,7 +154,7 @@ def test_one_that_never_gets_ready_is_ended_and_named(start_node: StartNode) -> 
 
 def test_another_first_line_is_named(start_node: StartNode) -> None:
     node = start_node(versioned("v1", "--garbled", ready="READY"))
-    until(lambda: "its first line on stdout does not begin with 'READY'" in node.output)
+    assert until(lambda: "its first line on stdout does not begin with 'READY'" in node.output)
 
 
 # --- replacement ---
