@@ -16,6 +16,7 @@ from bench.system.publish import publish
 from bench.system.roofline import find, place
 from bench.system.sdk import sdk
 from bench.system.setting import Setting
+from bench.system.starting import starting
 
 Case = Callable[[Setting], list[Row]]
 
@@ -34,6 +35,7 @@ CASES: dict[str, Case] = {
     "memory-connections": memory.connections,
     "memory-pools": memory.pools,
     "memory-growth": memory.growth,
+    "starting": starting,
 }
 
 
