@@ -67,6 +67,10 @@ class Node:
             found = client.control("worker.list")["workers"]
         return [worker["pid"] for worker in found if worker["pid"]]
 
+    def info(self) -> dict[str, Any]:
+        with self._client() as client:
+            return client.control("node.info")
+
     def statistics(self) -> dict[str, Any]:
         with self._client() as client:
             return client.statistics()
@@ -88,7 +92,8 @@ class Node:
                 stdout=output,
                 stderr=output,
                 pass_fds=[ready_of_node],
-                env=dict(os.environ, DROP_LISTEN="127.0.0.1:0"),
+                # Nobody else may read the directory, nor what the workers are made of.
+                env=dict(os.environ, DROP_LISTEN="127.0.0.1:0", DROP_WORKER_USER="root"),
             )
         os.close(ready_of_node)
         with open(ready, "rb") as lines:
