@@ -17,7 +17,8 @@ from bench.system.setting import Setting
 
 POOL = "echo"
 BAR = at_least(0.9)
-FLOOD = ["sh", "-c", "exec yes a line of a worker that never stops to say what it thinks >&2"]
+TEXT = "a line of a worker that never stops to say what it thinks"
+FLOOD = ["sh", "-c", f"exec yes {TEXT} 3>&1 >&2"]  # 3: its stdout stays open, or it counts as gone
 SHAPES = {"1x1024, 4 C workers w256": (256, 1, 1024), "64x1, 4 C workers w1": (1, 64, 1)}
 WORKERS = 4
 
