@@ -69,6 +69,10 @@ class Node:
             found = client.control("worker.list")["workers"]
         return [worker["pid"] for worker in found if worker["pid"]]
 
+    def info(self) -> dict[str, Any]:
+        with self._client() as client:
+            return client.control("node.info")
+
     def statistics(self) -> dict[str, Any]:
         with self._client() as client:
             return client.statistics()
