@@ -239,10 +239,11 @@ class Node:
             journal.event("error", "reload_failed", text="the running flows stay as they were")
         else:
             journal.event("info", "reloaded", pools=len(self.runner.pools))
-        self._renew_changed()
+        self.renew_changed()
         self._notifier.reloaded()
 
-    def _renew_changed(self) -> None:
+    def renew_changed(self) -> None:
+        """Replace the workers that have other secrets or files of variables than there are now."""
         try:
             self.secrets.changed({})
         except SecretError as error:

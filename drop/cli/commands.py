@@ -60,6 +60,11 @@ PARAMETERS = {
     "since": Text("Only lines since then: 90s, 15m, 2h, 1d, or a time as in the log.", "WHEN"),
     "grep": Text("Only lines in which this regular expression matches.", "PATTERN"),
     "name": Text("Name of the secret."),
+    "target": Text("POOL for all of its workers, or POOL/N for one."),
+    "worker kill.target": Text("The worker: POOL/N."),
+    "worker list.flow": Text("Only those of this flow.", "FLOW"),
+    "worker list.pool": Text("Only those of this pool.", "POOL"),
+    "signal": Text("Name or number of the signal; SIGKILL when not given.", "SIGNAL"),
     "fun init.name": Text("Name of the function, and of the directory that is made."),
     "fun init.lang": Text("bash, c, cpp, go, node, perl, python, ruby or rust.", "LANGUAGE"),
     "fun pack.directory": Text("The directory that holds function.yaml."),
@@ -110,6 +115,9 @@ SUMMARIES = {
     "fun remove": "Remove a version of a package.",
     "fun run": "Run a function here; lines typed are messages.",
     "fun test": "Run the cases of a function.",
+    "worker list": "List workers and what each is doing.",
+    "worker restart": "Start workers anew, one after the other; no message is lost.",
+    "worker kill": "Send a signal to a worker; the node starts another one.",
     "secret set": "Keep a secret; workers that use it are replaced in turn.",
     "secret list": "List the secrets, without their values.",
     "secret remove": "Forget a secret.",
@@ -120,6 +128,7 @@ SUMMARIES = {
 GROUPS = {
     "flow": "Start and stop flows.",
     "fun": "Make, test, pack and install functions.",
+    "worker": "Look at the processes behind the pools, and restart them.",
     "secret": "Keep what functions need and nobody else may see.",
 }
 

@@ -83,7 +83,7 @@ async def test_each_pool_hears_its_own(world: World) -> None:
     world.happenings.listen(1, one)
     world.happenings.listen(2, two)
     world.dataplane.emit(fake.WORKER_GONE, 1, 7, "eof", 2, 3)
-    world.dataplane.emit(fake.WORKER_DRAINED, 2, 8)
+    world.dataplane.emit(fake.WORKER_DRAINED, 2, 8, 0)
     world.dataplane.emit(fake.WORKER_READY, 1, 9)
     world.dataplane.emit(fake.WORKER_HEALTH, 2, 10, "wrong")
     world.dataplane.emit(fake.UNKNOWN_TOKEN, 1, 9, 2, b"7::x")
@@ -110,7 +110,7 @@ async def test_news_of_a_removed_pool_are_no_news(world: World) -> None:
     world.happenings.listen(1, pool)
     world.happenings.unlisten(1)
     world.dataplane.emit(fake.WORKER_GONE, 1, 7, "eof", 0, 0)
-    world.dataplane.emit(fake.WORKER_DRAINED, 1, 7)
+    world.dataplane.emit(fake.WORKER_DRAINED, 1, 7, 3)
     world.dataplane.emit(fake.WORKER_READY, 1, 7)
     world.dataplane.emit(fake.WORKER_HEALTH, 1, 7, "ok")
     world.dataplane.emit(fake.POOL_DRAINED, 1)
@@ -123,7 +123,7 @@ async def test_a_mistake_about_one_does_not_lose_the_others(world: World) -> Non
     pool = Pool()
     world.happenings.listen(1, pool)
     world.dataplane.emit(fake.POOL_DRAINED, 1)
-    world.dataplane.emit(fake.WORKER_DRAINED, 1, 8)
+    world.dataplane.emit(fake.WORKER_DRAINED, 1, 8, 0)
     await all_read(world)
     assert pool.heard == [(8,)]
     assert len(world.errors) == 1
