@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench import machine, record
-from bench.system import client_library, memory
+from bench.system import client_library, kinds, memory
 from bench.system.calls import CASES as CALLS
 from bench.system.chain import chain
 from bench.system.figures import Row, Sample, table
@@ -36,6 +36,9 @@ CASES: dict[str, Case] = {
     "memory-pools": memory.pools,
     "memory-growth": memory.growth,
     "starting": starting,
+    "exec": kinds.execute,
+    "async": kinds.asynchronous,
+    "containment": kinds.containment,
 }
 
 
