@@ -58,6 +58,7 @@ class Preparations:
         task = asyncio.get_running_loop().create_task(self._guarded(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: work.close())  # it may have been cancelled unbegun
         return task
 
     async def close(self) -> None:
