@@ -126,6 +126,10 @@ class Node:
         """How a pool is doing; to look at. None: there is none of that name."""
         return self.pools.supervision(pool)
 
+    def image_report(self) -> list[str]:
+        """How functions in images are run here, a line each."""
+        return self._preparations.images.report()
+
     def renew(self, pool: str) -> None:
         """Replace the workers of a pool in turn, with the command that they have."""
         if pool in self.runner.pools:
@@ -190,9 +194,9 @@ class Node:
             engine=settings.images.engine,
             own_groups=bool({"memory", "pids"} & self.groups.problems.keys()),
         )
-        preparations = Preparations(images, _on_error)
-        stack.push_async_callback(preparations.close)
-        return preparations
+        self._preparations = Preparations(images, _on_error)
+        stack.push_async_callback(self._preparations.close)
+        return self._preparations
 
     def _build_secrets(self, stack: contextlib.AsyncExitStack) -> Provision:
         var_dir = self.settings.var_dir
@@ -239,10 +243,11 @@ class Node:
             journal.event("error", "reload_failed", text="the running flows stay as they were")
         else:
             journal.event("info", "reloaded", pools=len(self.runner.pools))
-        self._renew_changed()
+        self.renew_changed()
         self._notifier.reloaded()
 
-    def _renew_changed(self) -> None:
+    def renew_changed(self) -> None:
+        """Replace the workers that have other secrets or files of variables than there are now."""
         try:
             self.secrets.changed({})
         except SecretError as error:

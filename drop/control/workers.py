@@ -54,12 +54,13 @@ class WorkerError(Exception):
 
 
 async def worker_list(node: Node, request: Document) -> Document:
-    """Those of `flow`, of `pool`, or all. Raises WorkerError."""
+    """Those of `flow`, of `pool`, or all; of kind exec, how many processes there are. Raises
+    WorkerError."""
     flow, pool = request.get("flow"), request.get("pool")
     if flow is not None and flow not in node.flows.entries:
         _unknown("flow", str(flow), node.flows.entries)
-    if pool is not None:
-        _workers(node, _known(node, str(pool)))
+    if pool is not None and pool not in node.runner.pools:
+        _unknown("pool", str(pool), node.runner.pools)
     statistics = orjson.loads(await node.happenings.statistics())
     inflight = {each["name"]: each["inflight"] for each in statistics["pools"]}
     rows = [
@@ -68,7 +69,23 @@ async def worker_list(node: Node, request: Document) -> Document:
         if flow in (None, flow_name) and pool in (None, name)
         for row in _rows(node, supervision, inflight.get(name, 0))
     ]
-    return {"workers": rows}
+    processes = [
+        {"flow": flow_name, "pool": name, **figures}
+        for flow_name, name, figures in _exec_pools(node, statistics)
+        if flow in (None, flow_name) and pool in (None, name)
+    ]
+    return {"workers": rows, "processes": processes}
+
+
+def _exec_pools(node: Node, statistics: Document) -> Iterator[tuple[str, str, Document]]:
+    """Flow, pool and how many processes it has, of every pool of kind exec that runs."""
+    figures = {
+        pool["name"]: pool["processes"] for pool in statistics["pools"] if "processes" in pool
+    }
+    for entry in node.flows.entries.values():
+        for function in entry.flow.spec.func:
+            if function.name in figures and function.name in node.runner.pools:
+                yield entry.name, function.name, figures[function.name]
 
 
 def _pools(node: Node) -> Iterator[tuple[str, str, Supervision]]:
@@ -129,19 +146,14 @@ def _rss_bytes(pid: int) -> int | None:
 
 async def worker_restart(node: Node, request: Document) -> Document:
     """Starts the workers of `target` anew, one after the other; no message is lost. Answers when
-    it is done, or with `complete` false when that takes long. Raises WorkerError.
-
-    `replaced` is null for kind exec: what waits for a message is replaced, what has one ends by
-    itself.
-    """
-    name, worker = _target(node, request)
-    running = node.runner.pools[name]
-    if isinstance(running, WorkerPool) and running.supervision.state is not PoolState.UP:
-        raise WorkerError("conflict", f"the pool {name!r} is being stopped")
-    journal.event("info", "worker_restart", pool=name, worker=worker)
-    told = node.pools.renew(name, None if worker is None else [worker])
-    if told is None:
-        return {"pool": name, "complete": True, "replaced": None}
+    it is done, or with `complete` false when that takes long. Raises WorkerError."""
+    pool, worker = _target(node, request)
+    supervision = pool.supervision
+    if supervision.state is not PoolState.UP:
+        raise WorkerError("conflict", f"the pool {supervision.policy.pool!r} is being stopped")
+    name = supervision.policy.pool
+    journal.event("info", "worker_restart", pool=name, worker=worker, text="asked for")
+    told = pool.renew(None if worker is None else [worker])
     try:
         outcome = await asyncio.wait_for(asyncio.shield(told), RESTART_SECONDS)
     except TimeoutError:
@@ -158,8 +170,8 @@ async def worker_restart(node: Node, request: Document) -> Document:
 async def worker_kill(node: Node, request: Document) -> Document:
     """Sends `signal` (SIGKILL when absent) to the process group of `target`. Raises WorkerError."""
     number = _signal(request.get("signal", "SIGKILL"))
-    name, worker = _target(node, request)
-    pool = _workers(node, name)
+    pool, worker = _target(node, request)
+    name = pool.supervision.policy.pool
     if worker is None:
         raise WorkerError("bad_request", f"which worker of {name!r}? expected {name}/N, N from 1")
     slot = pool.supervision.slots[worker - 1]
@@ -187,37 +199,32 @@ def _signal(text: object) -> signal.Signals:
 # --- which one ---
 
 
-def _target(node: Node, request: Document) -> tuple[str, int | None]:
+def _target(node: Node, request: Document) -> tuple[WorkerPool, int | None]:
     """The pool, and the number of the worker if one is named. Raises WorkerError."""
     text = request.get("target")
     if not isinstance(text, str) or not text:
         raise WorkerError("bad_request", f"`target`: found {text!r}, expected POOL or POOL/N")
     match = _TARGET.fullmatch(text)
     if match is None or text in node.runner.pools:
-        return _known(node, text), None
-    name, worker = _known(node, match[1]), int(match[2])
-    pool = _workers(node, name)
+        return _supervised(node, text), None
+    pool, worker = _supervised(node, match[1]), int(match[2])
     if worker - 1 not in pool.supervision.slots:
         workers = pool.supervision.policy.workers
         raise WorkerError(
             "not_found", f"{match[1]!r} has no worker {worker}; it has 1 to {workers}"
         )
-    return name, worker
+    return pool, worker
 
 
-def _known(node: Node, name: str) -> str:
-    if name not in node.runner.pools:
+def _supervised(node: Node, name: str) -> WorkerPool:
+    pool = node.runner.pools.get(name)
+    if pool is None:
         _unknown("pool", name, node.runner.pools)
-    return name
-
-
-def _workers(node: Node, name: str) -> WorkerPool:
-    pool = node.runner.pools[name]
     if not isinstance(pool, WorkerPool):
         raise WorkerError(
             "conflict",
             f"{name!r} is of kind exec: each message has a process of its own, "
-            "and there are no workers to list or to kill",
+            "and there are no workers to restart or kill",
         )
     return pool
 

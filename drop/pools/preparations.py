@@ -1,6 +1,8 @@
 """The images of pools: prepared before a pool starts, tried again when that failed, let go with it.
 
-Preparing takes seconds, so it happens before workers are wanted, in threads of `drop.images`.
+Preparing takes seconds, so it happens before workers are wanted, in threads of `drop.images`. What
+was prepared waits here until the pool's starter takes it, and is the starter's from then on: while
+a pool is replaced by one of the same name, each has its own.
 """
 
 from __future__ import annotations
@@ -14,7 +16,9 @@ from drop.images.container import Limits
 from drop.images.faults import ImageError
 from drop.images.images import Images
 from drop.images.prepared import PreparedImage
-from drop.workers.process import LaunchError
+
+Outcome = PreparedImage | str
+"""A text says why there is none."""
 
 
 class Preparations:
@@ -22,39 +26,44 @@ class Preparations:
         """`on_error` gets a mistake of our own, in something that nobody waits for."""
         self.images = images
         self._on_error = on_error
-        self._found: dict[str, PreparedImage | str] = {}
-        """By pool; a text says why there is none."""
-        self._kept: dict[str, list[PreparedImage]] = {}
-        """Older ones too: workers of them may still run."""
+        self._waiting: dict[str, Outcome] = {}  # by pool
         self._tasks: set[asyncio.Task[None]] = set()
-        self._trying: set[str] = set()
+        self._attempts: set[asyncio.Task[None]] = set()  # of the tasks, those that may take long
 
     async def prepare(self, pools: Iterable[Pool]) -> None:
         """What goes wrong is told to who wants to start a worker of it."""
         await asyncio.gather(*(self._prepare(pool) for pool in pools if pool.launch.image))
 
-    def of(self, pool: Pool) -> PreparedImage:
-        """Raises LaunchError; then it is tried again, for the next time."""
-        found = self._found.get(pool.name, "it is being prepared")
-        if isinstance(found, PreparedImage):
-            return found
-        if pool.name not in self._trying:
-            self.later(self._prepare(pool))
-        raise LaunchError(f"{pool.launch.place}: {found}", hopeless=True)
+    def take(self, pool: str) -> Outcome | None:
+        """What was prepared last, once; None: nothing since the last time."""
+        return self._waiting.pop(pool, None)
 
-    def release(self, name: str) -> None:
-        """The pool is gone, and nothing of it runs."""
-        self._found.pop(name, None)
-        for prepared in self._kept.pop(name, ()):
-            self.later(self.images.release(prepared))
+    def again(self, pool: Pool, then: Callable[[Outcome], None]) -> None:
+        """Try it once more, and tell."""
 
-    def later(self, work: Coroutine[Any, Any, None]) -> None:
+        async def work() -> None:
+            then(await self._outcome(pool))
+
+        task = self.later(work())
+        self._attempts.add(task)
+        task.add_done_callback(self._attempts.discard)
+
+    def release(self, outcome: Outcome) -> None:
+        """Nothing is started from it any more, and nothing of it runs."""
+        if isinstance(outcome, PreparedImage):
+            self.later(self.images.release(outcome))
+
+    def later(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Something that nobody waits for, until `close`."""
         task = asyncio.get_running_loop().create_task(self._guarded(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: work.close())  # it may have been cancelled unbegun
+        return task
 
     async def close(self) -> None:
+        for task in self._attempts:
+            task.cancel()
         while self._tasks:
             await asyncio.wait(self._tasks)
         await self.images.close()
@@ -66,9 +75,14 @@ class Preparations:
             self._on_error("an image", error)
 
     async def _prepare(self, pool: Pool) -> None:
+        outcome = await self._outcome(pool)
+        nobody_took = self._waiting.pop(pool.name, "")  # a change that was given up
+        self._waiting[pool.name] = outcome
+        self.release(nobody_took)
+
+    async def _outcome(self, pool: Pool) -> Outcome:
         how = pool.launch
         assert how.image is not None
-        self._trying.add(pool.name)
         limits = Limits(
             memory_mib=how.memory_mib,
             processes=how.limits.processes,
@@ -77,11 +91,6 @@ class Preparations:
             core_mib=how.limits.core,
         )
         try:
-            prepared = await self.images.prepare(how.image, cmd=how.argv, limits=limits)
+            return await self.images.prepare(how.image, cmd=how.argv, limits=limits)
         except ImageError as error:
-            self._found[pool.name] = str(error)
-        else:
-            self._found[pool.name] = prepared
-            self._kept.setdefault(pool.name, []).append(prepared)
-        finally:
-            self._trying.discard(pool.name)
+            return str(error)
