@@ -78,9 +78,7 @@ async def test_the_end_gives_up_attempts_and_finishes_the_rest(
     assert errors == []
 
 
-async def test_a_mistake_of_ours_is_reported(
-    preparations: Preparations, errors: list[str]
-) -> None:
+async def test_a_mistake_of_ours_is_reported(preparations: Preparations, errors: list[str]) -> None:
     def wrong(_: Outcome) -> None:
         raise KeyError("ours")
 

@@ -32,7 +32,9 @@ def script(text: str, **keys: object) -> dict[str, object]:
 
 
 async def test_a_worker_knows_its_number_and_where_it_is(here: Machine, tmp_path: Path) -> None:
-    starter = Starter(pool_of(tmp_path, **script("echo $DROP_POOL/$DROP_WORKER in $PWD")), here.host)
+    starter = Starter(
+        pool_of(tmp_path, **script("echo $DROP_POOL/$DROP_WORKER in $PWD")), here.host
+    )
     assert [said(starter.launch(n)) for n in (1, 2)] == [f"p/{n} in {tmp_path}\n" for n in (1, 2)]
     starter.close()
 
