@@ -33,6 +33,15 @@ bool drop_exec_is_free(const struct drop_worker *worker)
            && worker->execution->generation == exec->generation;
 }
 
+/* Whether what it writes goes to its caller as it comes, settled for the whole answer before its
+ * first byte. Subscribers get whole answers, and what has left cannot be tried again. A subscriber
+ * that comes later does not get this answer. */
+static bool takes_parts(const struct drop_pool *pool, const struct drop_ticket *ticket)
+{
+    return (ticket->flags & DROP_TICKET_PARTS) && ticket->connection && !pool->subscription_count
+           && !pool->options.retries;
+}
+
 int drop_exec_give(struct drop_worker *worker, const struct drop_ticket *ticket,
                    const char *payload, uint32_t length)
 {
@@ -41,6 +50,7 @@ int drop_exec_give(struct drop_worker *worker, const struct drop_ticket *ticket,
     struct drop_ticket *mine = &worker->tickets[worker->tail & worker->ticket_mask];
     *mine = *ticket;
     mine->length = length;
+    worker->execution->parts = takes_parts(worker->pool, ticket);
     drop_execution_runs(worker);
     return 0;
 }
@@ -93,19 +103,12 @@ static void fail(struct drop_worker *worker, enum drop_status status, const char
     drop_buffer_release(&worker->inbox, &worker->reactor->memory);
 }
 
-/* Whether what it writes goes to its caller as it comes. Subscribers get whole answers, and what has
- * left cannot be tried again. */
-static bool in_parts(const struct drop_worker *worker)
-{
-    const struct drop_ticket *ticket = ticket_of(worker);
-    return (ticket->flags & DROP_TICKET_PARTS) && ticket->connection
-           && !worker->pool->subscription_count && !worker->pool->options.retries;
-}
-
-/* A slow caller stops the reading, and so the process. */
+/* A slow caller stops the reading, and so the process; for one that has gone nothing is kept. */
 static void send_part(struct drop_worker *worker, size_t length)
 {
     struct drop_connection *caller = ticket_of(worker)->connection;
+    if (!caller)
+        return;
     drop_output_frame(caller, DROP_ANSWER, DROP_FLAG_MORE, DROP_OK, ticket_of(worker)->id,
                       worker->reactor->scratch, length);
     worker->pool->counters.bytes_out += length;
@@ -135,7 +138,7 @@ static bool read_some(struct drop_worker *worker)
     } else if (worker->execution->state == DROP_EXECUTION_READY) {
         drop_execution_not_spare(worker, "wrote to stdout before it was given a message");
         kill_it(worker);
-    } else if (in_parts(worker)) {
+    } else if (worker->execution->parts) {
         send_part(worker, (size_t)count);
     } else {
         keep(worker, (size_t)count);
@@ -209,7 +212,18 @@ void drop_exec_go_on(struct drop_worker *worker)
         answer(worker);
 }
 
-/* Its end was good: what it wrote is the answer, or the last part of it. */
+/* Its parts are on their way; this is their end. */
+static void end_parts(struct drop_pool *pool, const struct drop_ticket *ticket)
+{
+    if (ticket->connection) {
+        drop_connection_answer(ticket->connection, ticket->id, DROP_OK, "", 0);
+        drop_connection_release(ticket->connection);
+    } else if (ticket->flags & DROP_TICKET_LATE) {
+        pool->counters.late++;
+    }
+}
+
+/* Its end was good: what it wrote is the answer, unless it has left already. */
 static void answer(struct drop_worker *worker)
 {
     struct drop_pool *pool = worker->pool;
@@ -217,14 +231,18 @@ static void answer(struct drop_worker *worker)
     struct drop_tally tally = {0};
     size_t length = drop_buffer_length(inbox);
     struct drop_answer whole = {length ? drop_buffer_data(inbox) : "", (uint32_t)length, length};
-    if (!drop_pass_admit(pool, worker, &whole))
+    bool parts = worker->execution->parts;
+    if (!parts && !drop_pass_admit(pool, worker, &whole))
         return;
     struct drop_ticket ticket = *ticket_of(worker);
     worker->head++;
     pool->exec->ended_early = 0;
     drop_execution_ends(worker);
     worker->reactor->lender = length > DROP_LARGE ? inbox : NULL;
-    drop_pass_deliver(pool, ticket, &whole);
+    if (parts)
+        end_parts(pool, &ticket);
+    else
+        drop_pass_deliver(pool, ticket, &whole);
     worker->reactor->lender = NULL;
     drop_tally_latency(pool, &tally, ticket.accepted_ns);
     tally.answers = 1;

@@ -22,6 +22,7 @@ struct drop_execution {
     bool ended;  /* its stdout has, or nobody reads it any more */
     bool reaped;
     bool out_of_memory;
+    bool parts; /* what it writes goes to its caller as it comes */
 };
 
 /* It was given its message. */
