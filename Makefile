@@ -103,5 +103,5 @@ dist: setup
 clean:
 	rm -rf build dist $(VENV) *.egg-info
 	find drop -name '*.so' -delete
-	rm -f drop/_fast/drop-lambda
+	rm -f drop/_fast/drop-lambda drop/_fast/drop-enclose
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

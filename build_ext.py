@@ -86,6 +86,7 @@ EXTENSIONS = (
 PROGRAMS = (
     #      name           main                             files of c_src
     Native("drop-lambda", "c_src/programs/drop-lambda.c", ("lambda*",)),
+    Native("drop-enclose", "c_src/programs/drop-enclose.c", ()),
 )
 TABLE = {native.name: native for native in (*EXTENSIONS, *PROGRAMS)}
 

@@ -21,7 +21,7 @@ def program(name: str, sources: Sequence[str], *flags: str) -> Path:
     """The program of these sources (relative to the tree); built again when one is newer."""
     target = BUILD / name
     paths = [ROOT / source for source in sources]
-    headers = list((ROOT / "c_src").glob("*.h"))
+    headers = [*(ROOT / "c_src").glob("*.h"), *(ROOT / "sdk/c").glob("*.h")]
     newest = max(path.stat().st_mtime for path in [*paths, *headers])
     if target.exists() and target.stat().st_mtime >= newest:
         return target

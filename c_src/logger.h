@@ -8,9 +8,9 @@
  * once.
  *
  * No line within the rate is thrown away for speed. When the disk refuses (full, broken) the line
- * is lost and counted, and reading goes on: see logfile.h. A disk that does not answer at all stops the
- * thread, and then the workers that fill their pipes; nothing but threads per disk would help, and
- * the dataplane is another thread.
+ * is lost and counted, and reading goes on: see logfile.h. A disk that does not answer at all stops
+ * the thread, and then the workers that fill their pipes; nothing but threads per disk would help,
+ * and the dataplane is another thread.
  *
  * Memory: fixed buffers, a small structure per worker, up to DROP_LOGLINE_TEXT_MAX for a worker
  * that has written half a line, and DROP_LOGSINK_TAIL_MAX where a tail is kept. */
@@ -37,7 +37,7 @@ struct drop_logger_options {
     uint64_t file_bytes_max; /* at least 1 */
     unsigned files;          /* at least 1 */
     int64_t age_max;         /* seconds after which a file is rotated; 0: none */
-    uint32_t rate_lines; /* lines a second of one worker, up to DROP_LOGRATE_MAX; 0: no limit */
+    uint32_t rate_lines;     /* of one worker a second, at most DROP_LOGRATE_MAX; 0: no limit */
 };
 
 struct drop_logger_statistics {

@@ -1,8 +1,8 @@
 /* How much one worker may log: a token bucket that holds one second's worth. Pure.
  *
  * A line costs one token for each DROP_LOGRATE_LINE_BYTES that it begins, so that the bound on
- * lines is one on bytes, too. A line passes when there is anything left, and may leave a debt; so the
- * longest line passes at the lowest rate.
+ * lines is one on bytes, too. A line passes when there is anything left, and may leave a debt; so
+ * the longest line passes at the lowest rate.
  *
  * Kept as a time: up to when the worker has used what it may. */
 #ifndef DROP_LOGRATE_H
@@ -16,7 +16,7 @@
  * default rate of 10 000 lines/s writes at most 2.5 MB/s, some seconds of which fill a log file */
 #define DROP_LOGRATE_LINE_BYTES 256u
 #define DROP_LOGRATE_SECOND_NS 1000000000ull
-#define DROP_LOGRATE_MAX 1000000u /* lines a second; more is no limit */
+#define DROP_LOGRATE_MAX 10000000u /* lines a second; more is no limit */
 #define DROP_LOGRATE_TEXT_MAX 96u
 
 /* Zeroed is valid. */

@@ -28,8 +28,8 @@ struct drop_logsink {
                int fd, bool tail, struct drop_callmark **mark);
     /* Reads on in that stream until there is nothing more now, then replies with its last whole
      * lines, control characters escaped as in the log; with nothing where none is kept. The mark
-     * may be released at once. 0, or an errno, and then there will be no reply: EAGAIN (too many are
-     * waiting), ESHUTDOWN. Who was told 0 gets a reply, at the latest while the logger stops. */
+     * may be released at once. 0, or an errno, and then there will be no reply: EAGAIN (too many
+     * are waiting), ESHUTDOWN. Who was told 0 gets a reply, at the latest when the logger stops. */
     int (*tail)(void *context, struct drop_callmark *mark, drop_logsink_reply *reply,
                 void *reply_context);
 };

@@ -12,6 +12,7 @@ import contextlib
 import os
 import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import uvloop
@@ -30,15 +31,19 @@ from drop.host.limits import raise_descriptor_limit
 from drop.host.listeners import Listeners
 from drop.host.lock import DirectoryLock
 from drop.host.notify import Notifier
+from drop.images.images import Images
+from drop.packages.resolve import with_packages
+from drop.packages.store import PackageStore
 from drop.pools.host import Host
 from drop.pools.planned import PlannedPools
+from drop.pools.preparations import Preparations
 from drop.secrets.credentials import Credentials, places
 from drop.secrets.operations import SecretOperations
 from drop.secrets.provision import Provision
 from drop.secrets.store import SecretStore
 from drop.secrets.value import SecretError
-from drop.workers.happenings import Happenings, MessageHandler
 from drop.workers.exec_supervision import ExecSupervision
+from drop.workers.happenings import Happenings, MessageHandler
 from drop.workers.pool import Shared
 from drop.workers.spawner import Spawner
 from drop.workers.supervision import Supervision
@@ -165,6 +170,7 @@ class Node:
                 offers=confinement.probe(),
                 groups=self.groups,
                 provision=self._build_secrets(stack),
+                images=self._build_images(stack),
             )
         )
         self.runner = Runner(self.pools, self.dataplane, self.clock.now)
@@ -174,7 +180,19 @@ class Node:
             self._flow_files,
             grace_seconds=settings.grace_ms / 1000.0,
             report=_report_configuration,
+            resolve=partial(with_packages, store=PackageStore(settings.var_dir)),
         )
+
+    def _build_images(self, stack: contextlib.AsyncExitStack) -> Preparations:
+        settings = self.settings
+        images = Images(
+            settings.var_dir,
+            engine=settings.images.engine,
+            own_groups=bool({"memory", "pids"} & self.groups.problems.keys()),
+        )
+        preparations = Preparations(images, _on_error)
+        stack.push_async_callback(preparations.close)
+        return preparations
 
     def _build_secrets(self, stack: contextlib.AsyncExitStack) -> Provision:
         var_dir = self.settings.var_dir
@@ -270,7 +288,9 @@ def run_node(node: Callable[[], Node], control: Callable[[Node], MessageHandler]
 def _make_directories(settings: Settings) -> None:
     for directory in (settings.var_dir, settings.flow_dir, settings.log_dir):
         try:
-            os.makedirs(directory, mode=0o750, exist_ok=True)
+            # Workers of another user pass through to the functions, and see nothing on the way.
+            mode = 0o751 if directory == settings.var_dir else 0o750
+            os.makedirs(directory, mode=mode, exist_ok=True)
         except OSError as error:
             raise ConfigurationError(
                 f"cannot be made: {error.strerror}",

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pwd
 import select
 import socket
 import struct
@@ -36,6 +37,37 @@ def command(name: str) -> str:
     return str(Path(sys.executable).parent / name)
 
 
+def worker_user() -> dict[str, str]:
+    """For the node's environment: who its functions run as, where the default would not do.
+
+    A node of root's runs them as `drop` or `nobody`, who may not be able to get to this tree, or to
+    the interpreter: below /root, for one.
+    """
+    if os.geteuid() != 0 or "DROP_WORKER_USER" in os.environ:
+        return {}
+    name = "drop" if has_user("drop") else "nobody"
+    trial = [sys.executable, "-I", "-S", "-c", "import os, sys; os.chdir(sys.argv[1])"]
+    try:
+        done = subprocess.run(
+            [*trial, toolchain.HERE], user=name, group=pwd.getpwnam(name).pw_gid, extra_groups=[]
+        )
+        if done.returncode == 0:
+            return {}
+    except (OSError, KeyError):
+        pass
+    print(f"the user {name} cannot get to {toolchain.HERE} or {sys.executable}:")
+    print("the functions run as root (DROP_WORKER_USER=root)")
+    return {"DROP_WORKER_USER": "root"}
+
+
+def has_user(name: str) -> bool:
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        return False
+    return True
+
+
 class Node:
     """A node with its files in `directory`, reached by the Unix socket there."""
 
@@ -63,7 +95,7 @@ class Node:
         with self.log.open("wb") as log:
             process = subprocess.Popen(
                 [command("drop-node"), *arguments, "--ready-fd", str(ready_of_node)],
-                env={**os.environ, "PATH": toolchain.path()},
+                env={**os.environ, **worker_user(), "PATH": toolchain.path()},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

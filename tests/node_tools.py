@@ -29,10 +29,14 @@ func:
 
 
 def flow(name: str, *functions: dict[str, object]) -> str:
-    """A flow with a line for each key; what is in a line is JSON, which is YAML too."""
+    """A flow with a line for each key; what is in a line is JSON, which is YAML too.
+
+    Tests share files in /tmp with their functions, so those see the one that there is.
+    """
     lines = [f"name: {name}", "func:"]
     for function in functions:
-        first, *rest = (f"{key}: {json.dumps(value)}" for key, value in function.items())
+        keys = {**function, "contain": function.get("contain", {"tmp": "shared"})}
+        first, *rest = (f"{key}: {json.dumps(value)}" for key, value in keys.items())
         lines += [f"  - {first}", *(f"    {key}" for key in rest)]
     return "\n".join(lines) + "\n"
 

@@ -99,7 +99,8 @@ class RunningNode:
         if "PYTHONPATH" in inherited:
             parts = inherited["PYTHONPATH"].split(os.pathsep)
             inherited["PYTHONPATH"] = os.pathsep.join(str(Path(part).resolve()) for part in parts)
-        return inherited | {"DROP_LISTEN": self.address} | dict(self._environment)
+        own = {"DROP_LISTEN": self.address, "DROP_WORKER_USER": "root"}
+        return inherited | own | dict(self._environment)
 
     def _wait_ready(self, ready: int) -> None:
         readable, _, _ = select.select([ready], [], [], START_SECONDS_MAX)

@@ -8,13 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench import machine, record
-from bench.system import client_library, memory
+from bench.system import client_library, kinds, memory
 from bench.system.calls import CASES as CALLS
 from bench.system.chain import chain
 from bench.system.figures import Row, Sample, table
 from bench.system.publish import publish
 from bench.system.roofline import find, place
+from bench.system.sdk import sdk
 from bench.system.setting import Setting
+from bench.system.starting import starting
 
 Case = Callable[[Setting], list[Row]]
 
@@ -28,10 +30,15 @@ CASES: dict[str, Case] = {
     "chain": chain,
     "client-async": client_library.asynchronous,
     "client-sync": client_library.synchronous,
+    "sdk": sdk,
     "memory-idle": memory.idle,
     "memory-connections": memory.connections,
     "memory-pools": memory.pools,
     "memory-growth": memory.growth,
+    "starting": starting,
+    "exec": kinds.execute,
+    "async": kinds.asynchronous,
+    "containment": kinds.containment,
 }
 
 

@@ -9,7 +9,6 @@ same three pipes, and does nothing else.
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import threading
 import time
@@ -97,10 +96,3 @@ def _ping(address: str, pings: list[float], done: threading.Event) -> None:
     with Client(address) as client:
         while not done.wait(PING_EVERY_S):
             pings.append(client.ping())
-
-
-if __name__ == "__main__":
-    from bench.system.figures import table
-
-    quick = bool(os.environ.get("QUICK"))
-    print(table(starting(Setting(int(os.environ.get("REPS", "1")), 1.0, quick, None))))

@@ -60,11 +60,29 @@ PARAMETERS = {
     "since": Text("Only lines since then: 90s, 15m, 2h, 1d, or a time as in the log.", "WHEN"),
     "grep": Text("Only lines in which this regular expression matches.", "PATTERN"),
     "name": Text("Name of the secret."),
+    "fun init.name": Text("Name of the function, and of the directory that is made."),
+    "fun init.lang": Text("bash, c, cpp, go, node, perl, python, ruby or rust.", "LANGUAGE"),
+    "fun pack.directory": Text("The directory that holds function.yaml."),
+    "fun pack.output": Text("Where to; else NAME-VERSION.dropfn here.", "FILE", "-o"),
+    "source": Text("An archive, a directory, a URL, or image:NAME:TAG."),
+    "sha256": Text("The digest that the archive has to have.", "HEX"),
+    "function": Text("NAME:VERSION, or NAME for the newest."),
+    "fun remove.function": Text("NAME:VERSION."),
+    "fun run.function": Text("A directory with function.yaml, NAME or NAME:VERSION."),
+    "fun test.function": Text("A directory with function.yaml, NAME or NAME:VERSION."),
+    "fun remove.force": Text("Also when a flow uses it."),
+    **{
+        f"fun {each}.var_dir": Text("The node's directory; else this user's.", "DIRECTORY")
+        for each in ("install", "list", "info", "remove", "run", "test")
+    },
+    "fun info.verify": Text("Read all files and compare their digests."),
     "value": Text("Never here: it comes from stdin, from --file, or is asked for.", hidden=True),
     "secret set.file": Text("Take the value from a file, byte for byte.", "FILE"),
     "secret set.raw": Text("Keep the newline at the end of stdin."),
     "force": Text("Also while functions that run use it."),
     "var_dir": Text("The directory of a node that does not run.", "DIRECTORY"),
+    "worker_user": Text("As in the node's configuration.", "USER"),
+    "mcp.timeout": Text("How long to wait for an answer; 600 when not given.", "SECONDS"),
     "directory": Text("Where the logs are, without asking the node.", "DIRECTORY"),
 }
 
@@ -78,10 +96,20 @@ SUMMARIES = {
     "logs": "Show what a pool's workers wrote to stderr.",
     "stats": "Print what the node counts, for one pool or all.",
     "ping": "Time round trips to the node.",
+    "doctor": "Show what workers are kept from here, what is off and why.",
+    "mcp": "Serve a pool of kind mcp as an MCP server on stdin and stdout.",
     "flow list": "List the flows of the node.",
     "flow start": "Start a flow.",
     "flow stop": "Stop a flow.",
     "flow info": "Show a flow's pools and workers.",
+    "fun init": "Make a directory with a function that runs at once.",
+    "fun pack": "Build a function and pack it into an archive.",
+    "fun install": "Install a package.",
+    "fun list": "List the installed packages.",
+    "fun info": "Show what an installed package is.",
+    "fun remove": "Remove a version of a package.",
+    "fun run": "Run a function here; lines typed are messages.",
+    "fun test": "Run the cases of a function.",
     "secret set": "Keep a secret; workers that use it are replaced in turn.",
     "secret list": "List the secrets, without their values.",
     "secret remove": "Forget a secret.",
@@ -91,6 +119,7 @@ SUMMARIES = {
 
 GROUPS = {
     "flow": "Start and stop flows.",
+    "fun": "Make, test, pack and install functions.",
     "secret": "Keep what functions need and nobody else may see.",
 }
 

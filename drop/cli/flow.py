@@ -46,7 +46,7 @@ def flow_start(
     """Starts the flow in a file, or one that the node knows by name."""
     path = Path(flow)
     is_file = path.suffix in (".yaml", ".yml") or "/" in flow or path.is_file()
-    argument = {"file": str(path.absolute())} if is_file else {"name": flow}
+    argument: Document = {"file": str(path.absolute())} if is_file else {"name": flow}
     reply = control(address, token_file, "flow.start", **argument)
     for warning in reply.get("warnings", []):
         sys.stderr.write(f"drop: warning: {warning}\n")
@@ -92,9 +92,16 @@ def flow_info(
     return errors.OK
 
 
-def control(address: str | None, token_file: Path | None, op: str, **args: Any) -> Document:
-    """The node's reply. Raises CommandError when it refuses."""
-    with open_client(address, token_file) as client:
+def control(
+    address: str | None,
+    token_file: Path | None,
+    op: str,
+    *,
+    timeout: float | None = None,
+    **args: Any,
+) -> Document:
+    """The node's reply, within `timeout` seconds. Raises CommandError when it refuses."""
+    with open_client(address, token_file, timeout) as client:
         reply = client.control(op, **args)
     if reply.get("ok"):
         return reply

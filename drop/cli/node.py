@@ -95,6 +95,8 @@ def _check(options: argparse.Namespace) -> int:
     from drop.flow.load import load_flow
     from drop.flow.plan import wiring
     from drop.flow.support import warnings
+    from drop.packages.resolve import with_packages
+    from drop.packages.store import PackageStore
     from drop.problems import ConfigurationErrors
 
     faults: list[ConfigurationError] = []
@@ -106,7 +108,8 @@ def _check(options: argparse.Namespace) -> int:
     flows = []
     for file in options.flow:
         try:
-            flows.append(load_flow(os.path.abspath(file)))
+            flow = load_flow(os.path.abspath(file))
+            flows.append(with_packages(flow, PackageStore(settings.var_dir)) if settings else flow)
         except ConfigurationError as error:
             faults.append(error)
     if not faults:

@@ -10,6 +10,7 @@ import drop
 from drop.flow.describe import describe
 from drop.flow.flows import Entry
 from drop.node import Node
+from drop.workers.exec_supervision import ExecSupervision
 from drop.workers.slot import SlotState
 from drop.workers.supervision import Slot, Supervision
 
@@ -89,17 +90,20 @@ def node_info(node: Node) -> Document:
         "descriptor_limit": node.descriptor_limit,
         "flows": len(node.flows.entries),
         "pools": len(pools),
-        "workers": sum(pool.live() for pool in pools if pool is not None),
+        "workers": sum(pool.live() for pool in pools if isinstance(pool, Supervision)),
         "logs": node.logger.statistics(),
     }
 
 
-def _pool_state(supervision: Supervision) -> str:
+def _pool_state(supervision: Supervision | ExecSupervision) -> str:
     """`up`, `failing` (nobody could answer), `draining`, `stopping`."""
     return "failing" if supervision.refusal else str(supervision.state)
 
 
-def _workers(node: Node, supervision: Supervision) -> list[Document]:
+def _workers(node: Node, supervision: Supervision | ExecSupervision) -> list[Document]:
+    """Those of kind exec live for one message: `drop top` and the statistics count them."""
+    if isinstance(supervision, ExecSupervision):
+        return []
     return [
         _worker(node, slot)
         for slot in supervision.slots.values()

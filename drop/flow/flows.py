@@ -61,13 +61,17 @@ class Flows:
         *,
         grace_seconds: float,
         report: Callable[[ConfigurationError], None],
+        resolve: Callable[[LoadedFlow], LoadedFlow],
     ) -> None:
-        """`report` gets what a person should know and what stops nothing."""
+        """`report` gets what a person should know and what stops nothing. `resolve` puts in what a
+        flow takes from packages, when it is read: a flow without a version stays with the one it
+        was started with until it is read again. Raises ConfigurationError."""
         self._runner = runner
         self._store = store
         self._given = tuple(Path(file).absolute() for file in given)
         self._grace_seconds = grace_seconds
         self._report = report
+        self._resolve = resolve
         self._lock = asyncio.Lock()
         self.entries: dict[str, Entry] = {}
 
@@ -100,6 +104,7 @@ class Flows:
         async with self._lock:
             try:
                 flow, data = read_flow(file)
+                flow = self._resolve(flow)
             except ConfigurationError as error:
                 raise FlowError("bad_flow", str(error)) from error
             known = self.entries.get(flow.name)
@@ -127,6 +132,7 @@ class Flows:
                     flow = self._store.load(known.file)
                 else:
                     flow, _ = read_flow(str(known.file))
+                flow = self._resolve(flow)
             except ConfigurationError as error:
                 raise FlowError("bad_flow", str(error)) from error
             return await self._restart(replace(known, flow=flow))
@@ -210,7 +216,8 @@ class Flows:
 
     def _read(self, files: Iterable[Path]) -> list[Entry]:
         return [
-            Entry(read_flow(str(file))[0], file, stored=False, activity="running") for file in files
+            Entry(self._resolve(read_flow(str(file))[0]), file, stored=False, activity="running")
+            for file in files
         ]
 
     def _stored(self, fault: Callable[[ConfigurationError], None]) -> list[Entry]:
@@ -218,7 +225,7 @@ class Flows:
         for file in self._store.files():
             try:
                 stopped = self._store.state(file).stopped
-                flow = self._store.load(file)
+                flow = self._resolve(self._store.load(file))
             except ConfigurationError as error:
                 fault(error)
             else:

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 
 from drop.flow.command import A_COMMAND
 from drop.flow.spec import kind_by_name
+from drop.images.faults import ReferenceFault
+from drop.images.reference import parse
+from drop.images.settings import settings_of
 from drop.problems import Path
 from drop.validation import as_written
 
@@ -50,6 +53,7 @@ def _function_faults(function: Mapping[str, object], path: Path, name: str) -> I
     kind = function.get("kind") or kind_by_name(name)
     if not function.keys() & {"cmd", "image", "package"}:
         yield Fault((*path, "cmd"), "the key 'cmd' is missing", A_COMMAND)
+    yield from _image_faults(function.get("image"), (*path, "image"))
     if "image" in function and "package" in function:
         yield Fault((*path, "package"), "found an image as well", "one of the two")
     if function.get("newline") == "ncm" and kind not in ("line", "async", "stream"):
@@ -67,6 +71,15 @@ def _function_faults(function: Mapping[str, object], path: Path, name: str) -> I
     yield from _subscription_faults(function.get("sub"), (*path, "sub"))
 
 
+def _image_faults(image: object, path: Path) -> Iterator[Fault]:
+    if not isinstance(image, str):
+        return
+    try:
+        settings_of(parse(image))
+    except ReferenceFault as fault:
+        yield Fault(path, fault.found, fault.expected)
+
+
 _KINDS_OF_KEY = {
     "spare": ("exec",),
     "ready": ("line", "frame", "async", "stream"),
@@ -80,7 +93,7 @@ def _kind_faults(function: Mapping[str, object], path: Path, kind: str) -> Itera
         if key in function and kind not in kinds and "package" not in function:
             what = f"{key} is for the kinds {', '.join(kinds)}, and this one is {kind}"
             yield Fault((*path, key), what, "no such key")
-    if "start" in function and "ready" not in function:
+    if "start" in function and not function.keys() & {"ready", "package"}:
         what = "start is the time until a worker says `ready`, which is not given"
         yield Fault((*path, "start"), what, "ready as well")
 

@@ -42,6 +42,9 @@ class RunningPool(Protocol):
 class Pools(Protocol):
     """Makes running pools of planned ones."""
 
+    async def prepare(self, pools: Iterable[plan.Pool]) -> None:
+        """What takes its time, before pools are created or their workers replaced."""
+
     def create(self, pool: plan.Pool) -> RunningPool:
         """Not started yet. Raises ValueError when the dataplane cannot take it."""
 
@@ -95,6 +98,12 @@ class Runner:
 
     async def _execute(self, actions: Sequence[plan.Action], grace_seconds: float) -> None:
         gone = [action.pool.name for action in actions if isinstance(action, plan.RemovePool)]
+        await self._make.prepare(
+            action.pool
+            for action in actions
+            if isinstance(action, plan.CreatePool)
+            or (isinstance(action, plan.UpdatePool) and action.replace_workers)
+        )
         for action in actions:
             # A pool that goes keeps its subscriptions until it has drained.
             if isinstance(action, plan.Unsubscribe) and action.subscription.source not in gone:

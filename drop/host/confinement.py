@@ -99,7 +99,29 @@ def directories_named(argv: Iterable[str], directory: str | None) -> tuple[str, 
         if argument.startswith("/") and "\0" not in argument and os.path.exists(argument):
             path = os.path.realpath(argument)
             found.append(path if os.path.isdir(path) else os.path.dirname(path))
+            if os.path.islink(argument) and not os.path.isdir(path):
+                found += _installation(os.path.dirname(argument))
     return tuple(dict.fromkeys(found))
+
+
+def directories_of_path(path: str) -> tuple[str, ...]:
+    """Where the programs of a PATH are, with what is installed beside them."""
+    found = [
+        directory
+        for entry in path.split(":")
+        if entry.startswith("/") and os.path.isdir(entry)
+        for directory in _installation(entry)
+    ]
+    return tuple(dict.fromkeys(found))
+
+
+def _installation(directory: str) -> list[str]:
+    """A directory of programs; one called `bin` belongs to what is around it, as an interpreter's
+    environment does."""
+    found = [os.path.realpath(directory)]
+    if os.path.basename(directory) == "bin":
+        found.append(os.path.realpath(os.path.dirname(directory)))
+    return found
 
 
 def tasks_of(uid: int) -> int:

@@ -5,24 +5,21 @@ A program for somebody else's contract runs unchanged behind a small program tha
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
+from pathlib import PurePath
 
+from drop.adapters.command import adapted
 from drop.flow.plan import Pool
 
-
-def command_of(pool: Pool) -> tuple[str, ...]:
-    """What is started for each worker of the pool."""
-    return (*_adapter(pool), *pool.launch.argv)
+MODULES = str(PurePath(__file__).parent.parent.parent)
+"""What an adapter in Python has to see of us."""
 
 
-def _adapter(pool: Pool) -> Sequence[str]:
-    match pool.launch.kind:
-        case "lambda":
-            from drop.adapters import lambda_program
-
-            timeout = ("--timeout-ms", str(pool.mailbox.timeout_ms))
-            return (lambda_program(), *timeout, "--")
-        case "mcp":
-            return (sys.executable, "-m", "drop.adapters.mcp", "--")
-    return ()
+def command_of(pool: Pool, payload_max: int) -> tuple[str, ...]:
+    """What is started for each worker of the pool; `payload_max` is the node's."""
+    return adapted(
+        pool.launch.kind,
+        pool.launch.argv,
+        timeout_ms=pool.mailbox.timeout_ms,
+        payload_max=payload_max,
+        memory_mib=pool.launch.memory_mib,
+    )

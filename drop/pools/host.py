@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from drop.config import Settings
 from drop.host.cgroups import NodeGroups
 from drop.host.confinement import Offers
+from drop.pools.preparations import Preparations
 from drop.secrets.provision import Provision
 from drop.workers.pool import Shared
 
@@ -22,3 +23,5 @@ class Host:
     """What workers can be kept from."""
     groups: NodeGroups
     provision: Provision
+    images: Preparations | None = None
+    """None: where no function in an image is started."""

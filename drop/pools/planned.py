@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 
 from drop._fast.logger import file_name
 from drop.flow import plan
 from drop.flow.runner import RunningPool
 from drop.pools.host import Host
+from drop.pools.image_starter import starter_of
 from drop.pools.starter import Starter
 from drop.workers import events as ev
 from drop.workers.exec_pool import ExecPool, Processes
@@ -39,8 +40,12 @@ class PlannedPools:
         self._host = host
         self._kept: dict[str, _Kept] = {}
 
+    async def prepare(self, pools: Iterable[plan.Pool]) -> None:
+        if self._host.images is not None:
+            await self._host.images.prepare(pools)
+
     def create(self, pool: plan.Pool) -> RunningPool:
-        starter = Starter(pool, self._host)
+        starter = starter_of(pool, self._host)
         running = self._make(pool, starter)
         self._kept[pool.name] = _Kept(running, starter, pool)
         running.stopped.add_done_callback(lambda _: self._closed(pool.name, starter))

@@ -14,8 +14,8 @@ from drop.flow.plan import Pool
 from drop.host.accounts import Account, UnknownUser, for_workers
 from drop.host.cgroup_tree import Limits
 from drop.host.cgroups import PoolGroups
-from drop.host.confinement import directories_named
-from drop.pools.adapters import command_of
+from drop.host.confinement import directories_named, directories_of_path
+from drop.pools.adapters import MODULES, command_of
 from drop.pools.host import Host
 from drop.secrets.credentials import Owner
 from drop.secrets.provision import Given, NotProvided, Wants
@@ -106,13 +106,16 @@ class Starter:
     def _provide(self, worker: int) -> Given:
         how = self._pool.launch
         wants = Wants(how.secrets, how.env_files, how.place)
-        account = self._account()
-        other = account.uid != os.geteuid()
-        owner = Owner(account.uid, account.gid) if other else None
+        owner = self._owner()
         try:
             return self._host.provision.for_worker(self._pool.name, worker, wants, owner)
         except NotProvided as error:
             raise LaunchError(str(error), hopeless=True) from None
+
+    def _owner(self) -> Owner | None:
+        """Of the files with secrets; None: the node's own user."""
+        account = self._account()
+        return None if account.uid == os.geteuid() else Owner(account.uid, account.gid)
 
     def _account(self) -> Account:
         try:
@@ -123,7 +126,7 @@ class Starter:
     def _prepare(self, given: Given) -> Recipe:
         how, account = self._pool.launch, self._account()
         command = Command(
-            command_of(self._pool),
+            self._command(),
             how.cwd,
             self._environment(account, given.environment(dict(how.env))),
             account.name,
@@ -132,9 +135,12 @@ class Starter:
         return prepare(
             command,
             containment.arguments,
-            groups=self._keep_groups(containment),
+            groups=self._keep_groups(_limits(containment)),
             memory_mib=containment.groups.memory_mib,
         )
+
+    def _command(self) -> tuple[str, ...]:
+        return command_of(self._pool, self._host.settings.limits.payload_max)
 
     def _environment(self, account: Account, extra: Mapping[str, str]) -> dict[str, str]:
         pool, host = self._pool, self._host
@@ -168,7 +174,12 @@ class Starter:
             file_size_mib=limits.file_size,
             core_mib=limits.core,
         )
-        directories = directories_named(how.argv, how.cwd)
+        directories = directories_named((*self._command(), *how.argv), how.cwd)
+        directories += directories_of_path(
+            dict(how.env).get("PATH") or host.environ.get("PATH", "")
+        )
+        if how.kind == "mcp":
+            directories += (MODULES,)
         if given.directory is not None:
             directories += (os.path.realpath(given.directory),)
         containment = contain(
@@ -185,9 +196,7 @@ class Starter:
         self._containment = containment
         return containment
 
-    def _keep_groups(self, containment: Containment) -> PoolGroups | None:
-        kept = containment.groups
-        limits = Limits(kept.memory_mib, kept.processes, kept.cpu)
+    def _keep_groups(self, limits: Limits) -> PoolGroups | None:
         if not self._pool.launch.contain.cgroup or not limits.controllers():
             return None
         slots = 2 * self._processes() + SPARE_SLOTS
@@ -207,3 +216,8 @@ class Starter:
         if pool.mailbox.kind != "exec":
             return pool.workers
         return pool.workers + (pool.workers if pool.spare is None else pool.spare)
+
+
+def _limits(containment: Containment) -> Limits:
+    kept = containment.groups
+    return Limits(kept.memory_mib, kept.processes, kept.cpu)

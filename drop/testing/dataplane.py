@@ -10,7 +10,7 @@ from itertools import count
 from typing import Any
 
 WORKER_GONE, WORKER_DRAINED, POOL_DRAINED, DRAINED, MESSAGE, PUBLISHED, STATISTICS = range(1, 8)
-WORKER_READY, WORKER_HEALTH = 8, 9
+WORKER_READY, WORKER_HEALTH, UNKNOWN_TOKEN, SPAWN_FAILED, SPAWN_WORKS, SPARES_OFF = range(8, 14)
 
 
 class FakeDataplane:
@@ -99,6 +99,7 @@ class FakeDataplane:
                 self.emit(WORKER_GONE, pool, worker, "removed", 0, 0)
 
     def worker_exited(self, worker: int, how: str = "") -> None:
+        self.commands.append(("worker_exited", worker, how))
         self.give_up(worker, "eof")
 
     def say_ready(self, worker: int) -> None:
@@ -110,6 +111,15 @@ class FakeDataplane:
         if worker in self.workers:
             pool = self._let_go(worker)
             self.emit(WORKER_GONE, pool, worker, reason, unanswered, answered)
+
+    def exec_configure(
+        self, pool: int, recipe: object, *, at_most: int, spare_least: int, spare_most: int
+    ) -> None:
+        numbers = at_most, spare_least, spare_most
+        self.commands.append(("exec_configure", self.pools[pool], recipe, *numbers))
+
+    def exec_resume(self, pool: int) -> None:
+        self.commands.append(("exec_resume", self.pools[pool]))
 
     def subscribe(self, source_pool: int, target_pool: int, filter: bytes, mode: str) -> int:
         names = self.pools[source_pool], self.pools[target_pool]

@@ -29,7 +29,7 @@ class Examination:
     def timer(self, slots: Slots) -> HealthEvent:
         if self.state is HealthState.ASKING:
             return HealthEvent.LATE
-        chosen = slots.next_running(self._last)
+        chosen = slots.next_to_ask(self._last)
         if chosen is None:
             return HealthEvent.NOBODY
         self.slot = self._last = chosen.number

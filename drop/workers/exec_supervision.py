@@ -16,6 +16,9 @@ from typing import NamedTuple
 
 from drop.workers import events as ev
 
+BACKOFF_SECONDS = 1.0
+"""Before the first new try; a command that is not there is put there by somebody."""
+
 
 class State(StrEnum):
     NEW = "new"
@@ -201,7 +204,7 @@ class ExecSupervision:
 
     def _backoff_seconds(self) -> float:
         """Doubles, half of it by chance; what was wrong is usually mended by a person."""
-        doubled = self.policy.backoff_seconds * 2.0 ** min(self._failures, 30)
+        doubled = BACKOFF_SECONDS * 2.0 ** min(self._failures, 30)
         return min(self.policy.backoff_seconds_max, doubled) * (0.5 + 0.5 * self._random())
 
     def _do(self, *actions: Asked) -> None:

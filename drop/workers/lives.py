@@ -54,16 +54,17 @@ class Lives:
             return
         match event:
             case ev.Spawned():
-                slot.begin(event.pid, self.policy.command)
+                slot.begin(event.pid, self.policy.command, self.policy.health)
                 unready = self.policy.ready is not None
                 self._slot_step(slot, SlotEvent.SPAWNED_UNREADY if unready else SlotEvent.SPAWNED)
             case ev.SpawnFailed():
-                slot.begin(0, self.policy.command)
+                slot.begin(0, self.policy.command, self.policy.health)
                 slot.error, slot.hopeless = event.error, event.hopeless
                 self._slot_step(slot, SlotEvent.SPAWN_FAILED)
             case ev.Ready():
                 self._ready(slot)
             case ev.HealthAnswer():
+                slot.checked += event.outcome != "busy"
                 self._health_step(self._examination.answer(slot, event.outcome))
             case ev.Gone():
                 self._gone(slot, event)
@@ -83,7 +84,7 @@ class Lives:
             self._do(ev.SetTimer("breaker", self.breaker.wait_seconds()))
 
     def _gone(self, slot: Slot, event: ev.Gone) -> None:
-        slot.answered, slot.unanswered = event.answered, event.unanswered
+        slot.answered, slot.unanswered = event.answered - slot.checked, event.unanswered
         slot.closed = "stdin" if event.reason == "write" else "stdout"
         if event.reason == "timeout" and self._examination.asks(slot):
             slot.unfit = True
@@ -224,19 +225,20 @@ class Lives:
                     seconds = health.rest_seconds(running, self._random())
                     self._do(ev.SetTimer("health", seconds))
                 case HealthAction.ASK:
-                    assert health is not None
-                    assert examination.slot is not None
-                    self._do(
-                        ev.Probe(examination.slot, health),
-                        ev.SetTimer("health", health.every_seconds),
-                    )
+                    asked = self._asked()
+                    assert asked.health is not None
+                    seconds = asked.health.every_seconds
+                    self._do(ev.Probe(asked.number, asked.health), ev.SetTimer("health", seconds))
                 case HealthAction.REPLACE_LATE:
-                    self._condemn(verdict.late_health(self.policy))
+                    self._condemn(verdict.late_health(self._asked()))
                 case HealthAction.REPLACE_WRONG:
                     self._condemn(verdict.WRONG_HEALTH)
 
-    def _condemn(self, fault: str) -> None:
+    def _asked(self) -> Slot:
         assert self._examination.slot is not None
-        slot = self.slots[self._examination.slot]
+        return self.slots[self._examination.slot]
+
+    def _condemn(self, fault: str) -> None:
+        slot = self._asked()
         slot.unfit, slot.fault = True, fault
         self._slot_step(slot, SlotEvent.UNFIT)

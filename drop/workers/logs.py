@@ -9,15 +9,14 @@ direction, so a file can be met twice on the way, which is noticed, but never mi
 from __future__ import annotations
 
 import os
-import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from heapq import merge
 from pathlib import Path
 
 from drop._fast.logger import file_name, pool_name
+from drop.workers.logline import EVERYTHING, Selection, stamped
 
 BLOCK_BYTES = 256 << 10
 """Read at once; more than the longest line that the logger writes (66 KiB)."""
@@ -29,64 +28,6 @@ SEARCHES_MAX = 5
 """Searches for the file that is being read, before it counts as moved away by hand."""
 
 GAP = b"[the log was rotated faster than it was read: lines may be missing here]"
-
-STAMP_LENGTH = 27
-_STAMP = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z ")
-_LINE = re.compile(rb"(?s)(\S{27}) (\S+)/(\d+)\[(-?\d+)\] (.*)")
-_AGE = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd])")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-@dataclass(frozen=True, slots=True)
-class LogLine:
-    """A line taken apart. A worker 0 is the logger itself."""
-
-    time: str
-    pool: str
-    worker: int
-    pid: int
-    text: str
-
-
-def parse_line(line: bytes) -> LogLine | None:
-    """None for what the logger has not written, such as half a line that a crash has left."""
-    match = _LINE.fullmatch(line)
-    if match is None or not _STAMP.match(line):
-        return None
-    time, pool, worker, pid, text = match.groups()
-    return LogLine(
-        time.decode(), pool.decode(), int(worker), int(pid), text.decode(errors="replace")
-    )
-
-
-def parse_since(text: str, now: datetime) -> bytes:
-    """`90s`, `10m`, `2h`, `1d` before `now`, or a time in ISO 8601; without a zone it is UTC, as in
-    the log. Returns a stamp that compares with those of lines. Raises ValueError."""
-    if match := _AGE.fullmatch(text.strip()):
-        moment = now - timedelta(seconds=float(match[1]) * _SECONDS[match[2]])
-    else:
-        try:
-            moment = datetime.fromisoformat(text)
-        except ValueError:
-            raise ValueError(
-                f"{text!r} is no time; expected an age (90s, 10m, 2h, 1d) "
-                "or a time such as 2026-11-24T03:40:01"
-            ) from None
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ").encode()
-
-
-def select(
-    lines: Iterable[bytes], since: bytes | None = None, pattern: re.Pattern[bytes] | None = None
-) -> Iterator[bytes]:
-    """The lines not before `since` that match. A line without a time goes with the one before."""
-    late = since is None
-    for line in lines:
-        if since is not None and _STAMP.match(line):
-            late = line[:STAMP_LENGTH] >= since
-        if late and (pattern is None or pattern.search(line)):
-            yield line
 
 
 def logged_pools(directory: str) -> list[str]:
@@ -100,23 +41,45 @@ def logged_pools(directory: str) -> list[str]:
 
 def read_log(
     directory: str,
-    pool: str,
+    pools: str | Callable[[], Iterable[str]],
     *,
     lines: int | None = None,
-    since: bytes | None = None,
-    pattern: re.Pattern[bytes] | None = None,
+    selection: Selection = EVERYTHING,
     wait: Callable[[], bool] | None = None,
 ) -> Iterator[bytes]:
-    """What `drop logs POOL` shows, line by line, without the newline.
+    """What `drop logs` shows, line by line, without the newline.
 
     The last `lines` (None: all) that are selected; then, with `wait`, those that come: it is called
     whenever there is nothing new, to pass some time, and ends the reading by returning False.
+    `pools` names one, or says at each look which ones it is about now.
     """
-    with closing(LogReader(directory, pool)) as reader:
-        present = select(reader.read(), since, pattern)
+    choose = (lambda: [pools]) if isinstance(pools, str) else pools
+    with closing(LogsReader(directory, choose)) as reader:
+        present = selection.of(reader.read())
         yield from present if lines is None else deque(present, maxlen=lines)
         while wait is not None and wait():
-            yield from select(reader.read(), since, pattern)
+            yield from selection.of(reader.read())
+
+
+class LogsReader:
+    """Reads the logs of several pools as one, in the order of time."""
+
+    def __init__(self, directory: str, choose: Callable[[], Iterable[str]]) -> None:
+        self._directory = directory
+        self._choose = choose
+        self._readers: dict[str, LogReader] = {}
+
+    def read(self) -> Iterator[bytes]:
+        """The lines that were not returned yet; a pool once chosen stays so."""
+        for pool in self._choose():
+            if pool not in self._readers:
+                self._readers[pool] = LogReader(self._directory, pool)
+        logs = [stamped(reader.read()) for reader in self._readers.values()]
+        yield from (line for _, line in merge(*logs, key=lambda pair: pair[0]))
+
+    def close(self) -> None:
+        for reader in self._readers.values():
+            reader.close()
 
 
 class LogReader:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from drop.workers.health import Health
 from drop.workers.slot import LIVE, SlotState
 
 
@@ -29,6 +30,8 @@ class Slot:
     pid: int = 0
     command: str = ""
     """What the worker runs; the pool's own may be newer."""
+    health: Health | None = None
+    """What it is asked: of its own version, for an older one may answer otherwise."""
     since: float = 0.0
     """When the present state began."""
     until: float = 0.0
@@ -38,6 +41,8 @@ class Slot:
     restarts: int = 0
     fruitless: int = 0
     """Ends in a row without an answer."""
+    checked: int = 0
+    """Answers to health checks, which the reactor counts as it does any answer."""
     # How the last worker ended:
     answered: int = 0
     unanswered: int = 0
@@ -53,12 +58,12 @@ class Slot:
     def served_since(self, then: float) -> bool:
         return self.serving_since is not None and self.serving_since <= then
 
-    def begin(self, pid: int, command: str) -> None:
+    def begin(self, pid: int, command: str, health: Health | None) -> None:
         """A worker has been started in it, or (pid 0) has failed to start."""
         self.stale = self.renew = False
-        self.pid, self.command = pid, command
+        self.pid, self.command, self.health = pid, command, health
         self.serving_since = None
-        self.answered = self.unanswered = 0
+        self.answered = self.unanswered = self.checked = 0
         self.clean = self.hopeless = self.unfit = False
         self.error = self.fault = self.closed = ""
 
@@ -105,18 +110,14 @@ class Slots:
     def live(self) -> int:
         return self.count(*LIVE)
 
-    def free_number(self, first: int) -> int:
-        """The lowest from `first` on that is not taken."""
-        while first in self.by_number:
-            first += 1
-        return first
-
-    def next_running(self, after: int) -> Slot | None:
+    def next_to_ask(self, after: int) -> Slot | None:
         """The running one with the next higher number; behind the highest comes the lowest."""
-        if not self.count(SlotState.RUNNING):
-            return None
         numbers = sorted(
-            slot.number for slot in self.by_number.values() if slot.state is SlotState.RUNNING
+            slot.number
+            for slot in self.by_number.values()
+            if slot.state is SlotState.RUNNING and slot.health is not None
         )
+        if not numbers:
+            return None
         later = (number for number in numbers if number > after)
         return self.by_number[next(later, numbers[0])]

@@ -138,13 +138,15 @@ class Supervision(Lives):
         if slot.number < self.policy.workers:
             slot.wanted, slot.stand_in = True, False
         else:
-            slot.wanted = slot.wanted and slot.stand_in
+            slot.wanted = slot.wanted and slot.number == self.policy.workers and slot.stand_in
         if not slot.wanted:
             self._slot_step(slot, SlotEvent.STOP)
         elif slot.state is SlotState.STOPPED:
             self._slot_step(slot, SlotEvent.START)
         elif slot.state in LIVE:
             slot.stale = slot.stale or replace
+            if not slot.stale:
+                slot.health = self.policy.health
             slot.renew = slot.renew or not was_wanted  # it was being removed: come back
         elif replace and slot.state is SlotState.BACKOFF:
             slot.fruitless = 0
@@ -171,7 +173,7 @@ class Supervision(Lives):
         if self.roll_out and self.roll_out.proving:
             self._do(ev.CancelTimer("rollout"))
         self.roll_out = RollOut()
-        old = sum(slot.stale for slot in self.places)
+        old = sum(slot.stale and not slot.stand_in for slot in self.places)
         text = f"{self.policy.command}: {old} of {self.policy.workers} workers to replace"
         self._do(ev.Report("info", "rollout_begun", text))
 
@@ -186,8 +188,11 @@ class Supervision(Lives):
                     if not self._proves(roll_out):
                         return
                 case Step.STAND_IN:
-                    number = self.places.free_number(self.policy.workers)
-                    slot = self.places.add(number, stand_in=True)
+                    # One number only, for more than one place is kept for nobody. If the stand-in
+                    # of an earlier roll-out has it yet, this one begins when that is gone.
+                    if self.policy.workers in self.slots:
+                        return
+                    slot = self.places.add(self.policy.workers, stand_in=True)
                     slot.wanted = True
                     self._slot_step(slot, SlotEvent.START)
                 case Step.REPLACE:
@@ -217,7 +222,7 @@ class Supervision(Lives):
         if self.roll_out.proving:
             self._do(ev.CancelTimer("rollout"))
         self.roll_out = None
-        text = f"{self.policy.command}: {replaced} workers replaced"
+        text = f"{self.policy.command}: workers replaced: {replaced}"
         self._do(
             ev.Report("info", "rollout_ended", f"{text}; {error}" if error else text),
             ev.RolledOut(replaced, error),

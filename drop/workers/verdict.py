@@ -37,9 +37,9 @@ def late_start(policy: ev.Policy) -> str:
     )
 
 
-def late_health(policy: ev.Policy) -> str:
-    seconds = policy.health.every_seconds if policy.health else 0.0
-    return f"did not answer its health check within {seconds:g} s"
+def late_health(slot: Slot) -> str:
+    assert slot.health is not None
+    return f"did not answer its health check within {slot.health.every_seconds:g} s"
 
 
 def restarts(slot: Slot, policy: ev.Policy) -> bool:

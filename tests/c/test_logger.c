@@ -49,7 +49,8 @@ static void *call(void *argument)
         int ends[2];
         if (pipe2(ends, O_CLOEXEC) != 0)
             abort();
-        if (drop_logger_add(logger, i % 2 ? "a" : "b", 1, (uint64_t)i, 1, ends[0], false, NULL) != 0)
+        const char *pool = i % 2 ? "a" : "b";
+        if (drop_logger_add(logger, pool, 1, (uint64_t)i, 1, ends[0], false, NULL) != 0)
             abort();
         for (int line = 0; line < LINES; line++)
             if (write(ends[1], "some text\n", 10) != 10)

@@ -1,5 +1,5 @@
 /* Bursts of streams in a pool's log: the rate, what is left of a flood, and logs that are kept open
- * between short-lived streams. The clock is the real one; rates are such that it does not matter. */
+ * between short-lived streams. The clock is real; rates are such that it does not matter. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdlib.h>

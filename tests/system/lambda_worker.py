@@ -12,9 +12,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import drop._fast
+from drop.adapters import lambda_program
 
-PROGRAM = Path(drop._fast.__file__).parent / "drop-lambda"
+PROGRAM = lambda_program()
 RUNTIME = Path(__file__).parent / "programs" / "runtime.py"
 SECONDS_MAX = 30
 

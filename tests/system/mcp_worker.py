@@ -10,25 +10,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import drop
-from drop.workers.adapter import adapted
+from drop.adapters.command import adapted
 
-PACKAGE = Path(drop.__file__).parent
 PROGRAMS = Path(__file__).parent / "programs"
 REAL_SERVER = (sys.executable, str(PROGRAMS / "mcp_server.py"))
 SMALL_SERVER = (sys.executable, str(PROGRAMS / "small_mcp_server.py"))
 
 
 def adapter_command(command: Sequence[str], timeout_ms: int = 30_000) -> tuple[str, ...]:
-    return adapted(
-        "mcp",
-        tuple(command),
-        package=str(PACKAGE),
-        python=sys.executable,
-        timeout_ms=timeout_ms,
-        payload_max=64 << 20,
-        memory_mib=None,
-    )
+    return adapted("mcp", tuple(command), timeout_ms=timeout_ms, payload_max=64 << 20)
 
 
 class McpWorker:

@@ -16,6 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from drop.client import Client
+from drop.errors import FunctionError
+from node_tools import StartNode, flow
 from system.lambda_worker import PROGRAM, RUNTIME, LambdaWorker
 
 pytestmark = pytest.mark.system
@@ -241,6 +244,21 @@ def test_other_users_are_not_let_in(tmp_path: Path) -> None:
         assert asked_by(0, api).startswith(b"HTTP/1.1 404 ")
         assert asked_by(65534, api) == b""
         assert "refused a connection of another user" in worker.log
+
+
+def test_the_kind_on_a_node(start_node: StartNode) -> None:
+    """Calls, a runtime that dies under one, and its successor."""
+    command = [sys.executable, str(RUNTIME)]
+    # Uncontained: the interpreter of the tests may lie where a worker may not look.
+    uncontained = {"contain": "off"} | ({"user": "root"} if os.geteuid() == 0 else {})
+    node = start_node(flow("aws", {"name": "f", "kind": "lambda", "cmd": command} | uncontained))
+    with Client(node.socket_address) as client:
+        assert client.call("f", b"hello") == b"hello"
+        told = json.loads(client.call("f", b"environment"))
+        assert told["AWS_LAMBDA_FUNCTION_NAME"] == "f"
+        with pytest.raises(FunctionError):
+            client.call("f", b"end")
+        assert client.call("f", b"again") == b"again"
 
 
 def test_more_connections_than_there_are_places(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from system.lambda_worker import LambdaWorker
 pytest.importorskip("awslambdaric", reason="needs the package awslambdaric")
 pytestmark = pytest.mark.system
 
+EXAMPLES = Path(__file__).resolve().parent.parent.parent / "examples"
 HANDLER = """\
 import logging
 import os
@@ -86,6 +87,16 @@ def test_six_mebibytes_and_more(tmp_path: Path) -> None:
     event = "x" * (16 << 20)
     with start(tmp_path, "app.size") as worker:
         assert call(worker, event) == {"size": len(event), "event": event}
+
+
+def test_the_example(tmp_path: Path) -> None:
+    (tmp_path / "late_lambda.py").write_text((EXAMPLES / "functions/late_lambda.py").read_text())
+    command = [sys.executable, "-m", "awslambdaric", "late_lambda.handler"]
+    with LambdaWorker(tmp_path, command) as worker:
+        assert call(worker, {"flight": "UA1545", "arrival_delay": 31})["was"] == "late"
+        assert call(worker, {"flight": "UA1545", "arrival_delay": -3})["was"] == "early"
+        told = call(worker, {"flight": "UA1545", "arrival_delay": None})
+        assert told["errorMessage"] == "flight UA1545 never arrived"
 
 
 def test_a_handler_that_is_not_there(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ import drop
 from drop.cli.forms import COMMANDS
 from node_tools import StartNode, flow
 from running_node import RunningNode
-from system.mcp_worker import REAL_SERVER, adapter_command
+from system.mcp_worker import REAL_SERVER, McpWorker
 
 mcp = pytest.importorskip("mcp", reason="needs the package mcp")
 pytest.importorskip("mcp.server.mcpserver", reason="needs the package mcp, 2.0 or newer")
@@ -42,9 +42,10 @@ BRIDGE = (
 
 @pytest.fixture
 def node(start_node: StartNode) -> RunningNode:
-    pool: dict[str, object] = {"name": "tools", "inflight": 64, "timeout": 30_000}
-    command = list(adapter_command(REAL_SERVER))
-    started: RunningNode = start_node(flow("mcp", {**pool, "kind": "async", "cmd": command}))
+    pool = {"name": "tools", "kind": "mcp", "inflight": 64, "cmd": list(REAL_SERVER)}
+    # Uncontained: the packages of the tests may lie where a worker may not look.
+    uncontained = {"contain": "off"} | ({"user": "root"} if os.geteuid() == 0 else {})
+    started: RunningNode = start_node(flow("mcp", pool | uncontained))
     return started
 
 
@@ -149,6 +150,13 @@ async def test_a_call_that_is_given_up(node: RunningNode) -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
         assert text_of(await client.call_tool("add", {"a": 1, "b": 2})) == "3"
+
+
+def test_the_example(tmp_path: Path) -> None:
+    example = Path(__file__).resolve().parent.parent.parent / "examples/functions/airlines_mcp.py"
+    with McpWorker(tmp_path, [sys.executable, str(example)]) as worker:
+        answer = worker.call("tools/call", name="airline", arguments={"code": "ua"})
+        assert answer["result"]["content"][0]["text"] == "United Air Lines Inc."
 
 
 def run_bridge(node: RunningNode, pool: str, *lines: str) -> subprocess.CompletedProcess[str]:

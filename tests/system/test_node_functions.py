@@ -101,7 +101,7 @@ def test_stderr_goes_to_the_log_of_the_pool(start_node: StartNode) -> None:
         log = Path(info(client, "chatty")["pools"][0]["log"])
         (pid,) = pids(client)
         line = until(lambda: log.exists() and log.read_text())
-    assert f" chatty/1[{pid}] to-log\n" in line
+    assert re.search(rf" chatty/1\[{pid}\] [0-9a-f]{{16}} to-log\n", line)
 
 
 def test_a_worker_that_closes_its_stdout_and_stays(start_node: StartNode, marked: str) -> None:

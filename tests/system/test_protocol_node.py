@@ -77,9 +77,9 @@ def test_a_bad_frame_behind_good_calls(node: RunningNode, bystander: Wire) -> No
 def test_the_largest_message_through_a_node(start_node: StartNode, kind: str) -> None:
     command = program("frames", "echo") if kind == "frame" else ["cat"]
     node = start_node(flow("large", {"name": "large", "cmd": command, "kind": kind}))
-    message = bytes([0xFF, 0x0D, 0x00, 0x20]) * (4 << 20)
+    message = bytes([0xFF, 0x0D, 0x00, 0x20]) * (16 << 20)
     with Wire(node.port) as wire:
-        assert len(message) == options_of(wire)["payload_max"] == 16 << 20
+        assert len(message) == options_of(wire)["payload_max"] == 64 << 20
         assert wire.ask("large", message) == ("ok", message)
         assert wire.ask("large", message + b"x")[0] == "too_large"
         assert wire.ask("large", b"still here") == ("ok", b"still here")

@@ -146,9 +146,7 @@ def test_answers_come_while_the_input_goes_on(start: Start, peer: PeerThread) ->
             assert process.stdout.readline() == line
 
 
-def test_cast_and_publish(
-    drop: Run, piped: Piped, peer: PeerThread
-) -> None:
+def test_cast_and_publish(drop: Run, piped: Piped, peer: PeerThread) -> None:
     assert drop("publish", "echo", "published") == 0
     assert drop("cast", "echo", "cast") == 0
     assert drop("ping", "--count", "1") == 0  # the cast was read before
@@ -171,9 +169,7 @@ def subscriber(start: Start, peer: PeerThread, *words: str) -> subprocess.Popen[
     return process
 
 
-def test_subscribe_prints_a_line_for_each_event(
-    drop: Run, start: Start, peer: PeerThread
-) -> None:
+def test_subscribe_prints_a_line_for_each_event(drop: Run, start: Start, peer: PeerThread) -> None:
     process = subscriber(start, peer, "events", "--filter", "a", "--count", "2")
     for message in ("a1", "b", "a2\n"):
         assert drop("publish", "events", message) == 0

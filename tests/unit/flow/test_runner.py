@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import pytest
@@ -68,8 +68,13 @@ class World:
         self.dataplane = FakeDataplane()
         self.runner = Runner(self, self, self.clock.now)
         self.pools: dict[str, FakePool] = {}
+        self.prepared: list[str] = []
+
+    async def prepare(self, pools: Iterable[Pool]) -> None:
+        self.prepared += [pool.name for pool in pools]
 
     def create(self, pool: Pool) -> RunningPool:
+        assert pool.name in self.prepared
         if pool.name == self.fail:
             raise ValueError("too many pools")
         made = FakePool(pool.name, len(self.pools) + 1, self.log, obedient=self.obedient)

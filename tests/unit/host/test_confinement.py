@@ -9,7 +9,13 @@ import pytest
 
 from as_nobody import NOBODY, as_nobody, needs_root
 from drop.host import confinement
-from drop.host.confinement import directories_named, probe, tasks_of, why
+from drop.host.confinement import (
+    directories_named,
+    directories_of_path,
+    probe,
+    tasks_of,
+    why,
+)
 from drop.host.linux import Failure, try_confinement
 
 NAMES = {
@@ -82,3 +88,13 @@ def test_tasks_of_a_user() -> None:
 def test_trial_needs_no_environment(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(name, raising=False)
     assert try_confinement(no_new_privileges=True) is None
+
+
+def test_a_linked_program_brings_its_installation(tmp_path: Path) -> None:
+    """An environment's python is a link; what makes it one lies around it."""
+    program = tmp_path / "environment" / "bin" / "python"
+    program.parent.mkdir(parents=True)
+    program.symlink_to("/bin/sh")
+    around = (str(program.parent), str(tmp_path / "environment"))
+    assert set(around) < set(directories_named([str(program)], None))
+    assert directories_of_path(f"{program.parent}:/no/such:relative") == around

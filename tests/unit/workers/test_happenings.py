@@ -29,8 +29,28 @@ class Pool:
     def worker_health(self, worker: int, outcome: str) -> None:
         self.heard.append((worker, outcome))
 
+    def unknown_token(self, worker: int, count: int, line: bytes) -> None:
+        self.heard.append((worker, count, line))
+
     def pool_drained(self) -> None:
         raise RuntimeError("a mistake")
+
+
+class Exec:
+    def __init__(self) -> None:
+        self.heard: list[object] = []
+
+    def spawn_failed(self, number: int, what: str) -> None:
+        self.heard.append((number, what))
+
+    def spawn_works(self) -> None:
+        self.heard.append("works")
+
+    def spares_off(self, reason: str) -> None:
+        self.heard.append(reason)
+
+    def pool_drained(self) -> None:
+        self.heard.append("drained")
 
 
 class World:
@@ -66,9 +86,23 @@ async def test_each_pool_hears_its_own(world: World) -> None:
     world.dataplane.emit(fake.WORKER_DRAINED, 2, 8)
     world.dataplane.emit(fake.WORKER_READY, 1, 9)
     world.dataplane.emit(fake.WORKER_HEALTH, 2, 10, "wrong")
+    world.dataplane.emit(fake.UNKNOWN_TOKEN, 1, 9, 2, b"7::x")
     await all_read(world)
-    assert one.heard == [(7, "eof", 2, 3), (9, "ready")]
+    assert one.heard == [(7, "eof", 2, 3), (9, "ready"), (9, 2, b"7::x")]
     assert two.heard == [(8,), (10, "wrong")]
+
+
+async def test_a_pool_of_kind_exec_hears_of_its_processes(world: World) -> None:
+    pool = Exec()
+    world.happenings.listen_exec(3, pool)
+    world.dataplane.emit(fake.SPAWN_FAILED, 3, 2, "cannot execute")
+    world.dataplane.emit(fake.SPAWN_WORKS, 3)
+    world.dataplane.emit(fake.SPARES_OFF, 3, "ended before it had a message")
+    world.dataplane.emit(fake.POOL_DRAINED, 3)
+    await all_read(world)
+    reason = "ended before it had a message"
+    assert pool.heard == [(2, "cannot execute"), "works", reason, "drained"]
+    assert world.errors == []
 
 
 async def test_news_of_a_removed_pool_are_no_news(world: World) -> None:

@@ -183,6 +183,17 @@ def test_a_function_that_is_never_well_opens_the_breaker() -> None:
     assert it.refusal is None
 
 
+def test_answers_to_health_checks_are_no_sign_that_the_function_works() -> None:
+    it = running(1, health=HEALTH)
+    for _ in range(3):
+        next_question(it, 1.0)
+        it.handle(ev.HealthAnswer(0, "ok"), 1.0)
+    it.handle(exited(), 2.0)
+    it.handle(gone(answered=3, unanswered=1), 2.0)
+    assert it.slots[0].answered == 0
+    assert it.slots[0].fruitless == 1
+
+
 def test_a_worker_that_is_replaced_while_it_is_asked_has_not_failed() -> None:
     it = running(2, health=HEALTH)
     next_question(it, 20.0)
@@ -201,6 +212,25 @@ def test_a_place_that_is_given_up_holds_up_nobody() -> None:
     it.handle(ev.HealthAnswer(1, "wrong"), 21.0)
     it.handle(ev.Update(dataclasses.replace(it.policy, workers=1), replace=False), 21.0)
     assert ev.SetTimer("health", 15.0) in it.handle(exited(1, "killed by SIGKILL"), 21.0)
+
+
+def test_an_old_worker_is_asked_what_its_own_version_answers() -> None:
+    it = running(2, health=HEALTH)
+    new = Health(b"ping", b"pong 2", every_seconds=12.0)
+    policy = dataclasses.replace(it.policy, health=new)
+    it.handle(ev.Update(policy, replace=True), 1.0)
+    assert ev.Probe(1, HEALTH) in it.handle(ev.HealthTimer(), 1.0)  # 0 is being replaced
+    it.handle(ev.HealthAnswer(1, "ok"), 1.0)
+    leave(it, 0, 1.0)
+    up(it, 0, 1.0)
+    assert ev.Probe(0, new) in it.handle(ev.HealthTimer(), 2.0)
+
+
+def test_another_question_for_the_same_version_is_asked_of_all() -> None:
+    it = running(2, health=HEALTH)
+    new = dataclasses.replace(HEALTH, every_seconds=20.0)
+    it.handle(ev.Update(dataclasses.replace(it.policy, health=new), replace=False), 1.0)
+    assert it.handle(ev.HealthTimer(), 1.0) == [ev.Probe(0, new), ev.SetTimer("health", 20.0)]
 
 
 def test_health_ends_with_the_flow_key_and_with_the_pool() -> None:

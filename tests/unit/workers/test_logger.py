@@ -15,10 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from drop._fast.logger import Logger, file_name, pool_name
-from drop.workers.logs import parse_line, read_log
+from drop._fast.logger import Logger, file_name, give_back, pool_name
+from drop.workers.logline import parse_line
+from drop.workers.logs import read_log
 
-LINE = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z (\S+)/(\d+)\[(\d+)\] (.*)")
+LINE = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z (\S+)/(\d+)\[(\d+)\] - (.*)")
 WRITER = "import sys; [print(sys.argv[1], n, 'x' * (n % 50)) for n in range(int(sys.argv[2]))]"
 
 
@@ -44,7 +45,7 @@ def texts(directory: Path, pool: str = "pool") -> list[bytes]:
 def write_in_one(logger: Logger, *chunks: bytes, pool: str = "pool") -> None:
     """A pipe that gets the chunks, one write each, and ends."""
     reading, writing = os.pipe()
-    logger.add(pool, 1, os.getpid(), reading)
+    give_back(logger.add(pool, 1, os.getpid(), reading))
     for chunk in chunks:
         os.write(writing, chunk)
     os.close(writing)
@@ -58,13 +59,13 @@ def start_writer(
         [sys.executable, "-ISc", WRITER, str(worker), str(lines)], stdout=writing
     )
     os.close(writing)
-    logger.add(pool, worker, process.pid, reading)
+    give_back(logger.add(pool, worker, process.pid, reading))
     return process
 
 
 def test_line_has_time_pool_worker_and_pid(logger: Logger, tmp_path: Path) -> None:
     reading, writing = os.pipe()
-    logger.add("news/words:2", 17, 4711, reading)
+    give_back(logger.add("news/words:2", 17, 4711, reading))
     os.write(writing, b"it works\n")
     os.close(writing)
     logger.stop()
@@ -84,7 +85,7 @@ def test_every_byte_by_itself(logger: Logger, tmp_path: Path) -> None:
 def test_long_lines_are_split_and_nothing_of_them_is_lost(logger: Logger, tmp_path: Path) -> None:
     line = bytes(ord("a") + at % 26 for at in range(40_000))
     reading, writing = os.pipe()
-    logger.add("pool", 1, 1, reading)
+    give_back(logger.add("pool", 1, 1, reading))
     with open(writing, "wb") as pipe:
         pipe.write(line[:16384] + b"\n" + line + b"\n" + line)
     logger.stop()
@@ -101,7 +102,7 @@ def test_worker_that_is_killed_in_the_middle_of_a_line(logger: Logger, tmp_path:
     reading, writing = os.pipe()
     process = subprocess.Popen(["sh", "-c", "printf 'half a'; kill -KILL $$"], stdout=writing)
     os.close(writing)
-    logger.add("pool", 1, process.pid, reading)
+    give_back(logger.add("pool", 1, process.pid, reading))
     assert process.wait() == -signal.SIGKILL
     logger.stop()
     assert texts(tmp_path / "logs") == [b"half a"]
@@ -113,8 +114,8 @@ def test_workers_of_a_pool_share_a_file_line_by_line(logger: Logger, tmp_path: P
     logger.stop()
     assert_complete(list(read_log(str(tmp_path / "logs"), "pool")), workers=4, lines=3000)
     assert logger.statistics() | {"bytes": 0} == {
-        "lines": 12000, "bytes": 0, "lost": 0, "rotations": 0, "write_errors": 0, "truncated": 0,
-        "sources": 0,
+        "lines": 12000, "bytes": 0, "lost": 0, "cut": 0, "rotations": 0, "write_errors": 0,
+        "truncated": 0, "sources": 0,
     }  # fmt: skip
 
 
@@ -187,10 +188,10 @@ def test_flood_does_not_hold_up_other_pools(logger: Logger, tmp_path: Path) -> N
     reading, writing = os.pipe()
     flood = subprocess.Popen(["yes", "flood " * 10], stdout=writing)
     os.close(writing)
-    logger.add("flood", 1, flood.pid, reading)
+    give_back(logger.add("flood", 1, flood.pid, reading))
     try:
         asking, answering = os.pipe()
-        logger.add("quiet", 1, 1, asking)
+        give_back(logger.add("quiet", 1, 1, asking))
         passing = threading.Event()
         for number in range(20):
             os.write(answering, b"line %d\n" % number)
@@ -210,7 +211,7 @@ def test_stop_does_not_wait_for_a_worker_that_goes_on_writing(tmp_path: Path) ->
     reading, writing = os.pipe()
     flood = subprocess.Popen(["yes"], stdout=writing, stderr=subprocess.DEVNULL)
     os.close(writing)
-    logger.add("pool", 1, flood.pid, reading)
+    give_back(logger.add("pool", 1, flood.pid, reading))
     logger.stop()
     assert flood.wait() != 0  # its pipe is closed
     assert logger.statistics()["sources"] == 0
@@ -220,7 +221,7 @@ def test_stop_drains_the_pipes(tmp_path: Path) -> None:
     logger = Logger(str(tmp_path))
     write_in_one(logger, b"before the start\n")
     reading, writing = os.pipe()
-    logger.add("pool", 2, 1, reading)
+    give_back(logger.add("pool", 2, 1, reading))
     os.write(writing, b"from one that lives\n")
     logger.start()
     logger.stop()
@@ -241,7 +242,7 @@ def test_disk_that_is_full_stops_no_worker_and_is_reported(tmp_path: Path) -> No
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     reading, writing = os.pipe()
-    logger.add("pool", 1, 1, reading)
+    give_back(logger.add("pool", 1, 1, reading))
     os.write(writing, b"fine again\n")
     os.close(writing)
     logger.stop()
@@ -251,7 +252,7 @@ def test_disk_that_is_full_stops_no_worker_and_is_reported(tmp_path: Path) -> No
     assert {match[2] for match in reports} <= {b"File too large"}
     assert sum(int(match[1]) for match in reports) == lost
     assert len(log) - len(reports) + lost == 5004
-    assert log[-1].endswith(b" fine again")
+    assert any(line.endswith(b" fine again") for line in log)
     assert lost > 0
 
 
@@ -265,14 +266,14 @@ def test_loss_of_a_silent_pool_is_reported_once_the_disk_works(tmp_path: Path) -
         pause.wait(0.001)
     (tmp_path / "pool.log").rmdir()
     report = next(read_log(str(tmp_path), "pool", wait=lambda: not pause.wait(0.01)))
-    assert report.endswith(b"] [1 lines lost: Is a directory]")
+    assert report.endswith(b"] - [1 lines lost: Is a directory]")
     logger.stop()
 
 
 def test_reopen_follows_the_name(logger: Logger, tmp_path: Path) -> None:
     log = tmp_path / "logs" / "pool.log"
     reading, writing = os.pipe()
-    logger.add("pool", 1, 1, reading)
+    give_back(logger.add("pool", 1, 1, reading))
     os.write(writing, b"old\n")
     pause = threading.Event()
     while not log.exists() or not log.read_bytes():
@@ -298,12 +299,12 @@ def test_files_are_not_for_everybody(logger: Logger, tmp_path: Path) -> None:
 def test_refused_descriptor_stays_the_callers(logger: Logger, tmp_path: Path) -> None:
     reading, writing = os.pipe()
     with pytest.raises(ValueError, match="not a pool's name"):
-        logger.add("a b", 1, 1, reading)
+        give_back(logger.add("a b", 1, 1, reading))
     with open(tmp_path / "plain", "w") as file, pytest.raises(PermissionError):
         logger.add("pool", 1, 1, file.fileno())  # epoll takes no plain files
     logger.stop()
     with pytest.raises(OSError, match="cannot log the worker 1 of pool") as caught:
-        logger.add("pool", 1, 1, reading)
+        give_back(logger.add("pool", 1, 1, reading))
     assert caught.value.errno == errno.ESHUTDOWN
     os.close(reading)
     os.close(writing)

@@ -8,21 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from drop.workers.logs import (
-    GAP,
-    LogReader,
-    logged_pools,
-    parse_line,
-    parse_since,
-    read_log,
-    select,
-)
+from drop.workers.logline import Selection, parse_call, parse_line, parse_since
+from drop.workers.logs import GAP, LogReader, logged_pools, read_log
 
 NOW = datetime(2026, 11, 24, 3, 40, 0, tzinfo=UTC)
 
 
 def line(second: int, text: str) -> bytes:
-    return b"2026-11-24T03:40:%02d.000000Z pool/1[7] %s" % (second, text.encode())
+    return b"2026-11-24T03:40:%02d.000000Z pool/1[7] - %s" % (second, text.encode())
 
 
 def rotate(directory: Path, files: int = 5) -> None:
@@ -185,9 +178,12 @@ def test_what_drop_logs_shows(tmp_path: Path) -> None:
     assert list(read_log(directory, "pool", lines=0)) == []
     assert len(list(read_log(directory, "pool"))) == 10
     late = parse_since("2026-11-24T03:40:05", NOW)
-    assert len(list(read_log(directory, "pool", since=late))) == 5
-    odd = re.compile(rb"text [13579]")
-    assert [text[-1:] for text in read_log(directory, "pool", pattern=odd, lines=2)] == [b"7", b"9"]
+    assert len(list(read_log(directory, "pool", selection=Selection(late)))) == 5
+    odd = Selection(pattern=re.compile(rb"text [13579]"))
+    assert [text[-1:] for text in read_log(directory, "pool", selection=odd, lines=2)] == [
+        b"7",
+        b"9",
+    ]
 
 
 def test_following_goes_on_after_the_last_lines(tmp_path: Path) -> None:
@@ -202,15 +198,15 @@ def test_following_goes_on_after_the_last_lines(tmp_path: Path) -> None:
         append(tmp_path, text)
         return True
 
-    pattern = re.compile(b"t[hw]")
-    shown = list(read_log(str(tmp_path), "pool", lines=1, pattern=pattern, wait=wait))
+    selection = Selection(pattern=re.compile(b"t[hw]"))
+    shown = list(read_log(str(tmp_path), "pool", lines=1, selection=selection, wait=wait))
     assert shown == [line(2, "two"), line(3, "three"), line(5, "three again")]
 
 
 def test_line_without_a_time_goes_with_the_one_before() -> None:
     lines = [line(1, "one"), b"torn", line(3, "three"), b"torn as well"]
     since = parse_since("2026-11-24T03:40:02Z", NOW)
-    assert list(select(lines, since)) == [line(3, "three"), b"torn as well"]
+    assert list(Selection(since).of(lines)) == [line(3, "three"), b"torn as well"]
 
 
 @pytest.mark.parametrize(
@@ -235,11 +231,65 @@ def test_since_that_is_no_time(text: str) -> None:
 
 
 def test_line_taken_apart() -> None:
-    parsed = parse_line(b"2026-11-24T03:40:01.123456Z a/b/12[34] c/5[6] text")
+    parsed = parse_line(b"2026-11-24T03:40:01.123456Z a/b/12[34] 00000000000000ff c/5[6] text")
     assert parsed is not None
     assert (parsed.pool, parsed.worker, parsed.pid) == ("a/b", 12, 34)
-    assert parsed.text == "c/5[6] text"
+    assert (parsed.call, parsed.text) == ("00000000000000ff", "c/5[6] text")
     assert parse_line(b"torn") is None
+
+
+@pytest.mark.parametrize(
+    ("rest", "call", "text"),
+    [
+        (b"- - a list", None, "- a list"),
+        (b"- ", None, ""),
+        (b"0123456789abcdef ", "0123456789abcdef", ""),
+        (b"before there were calls", None, "before there were calls"),
+        (b"- \xff", None, "\N{REPLACEMENT CHARACTER}"),
+    ],
+)
+def test_call_and_text(rest: bytes, call: str | None, text: str) -> None:
+    parsed = parse_line(b"2026-11-24T03:40:01.123456Z p/1[2] " + rest)
+    assert parsed is not None
+    assert (parsed.call, parsed.text) == (call, text)
+
+
+def test_lines_of_a_call() -> None:
+    lines = [
+        b"2026-11-24T03:40:01.000000Z p/1[7] 00000000000000ab one",
+        b"2026-11-24T03:40:02.000000Z p/1[7] - of no call: 00000000000000ab",
+        b"2026-11-24T03:40:03.000000Z p/1[7] 00000000000000ac another",
+        b"torn 00000000000000ab",
+        b"2026-11-24T03:40:04.000000Z p/12[7] 00000000000000ab two",
+    ]
+    assert list(Selection(call=parse_call("AB")).of(lines)) == [lines[0], lines[4]]
+    assert list(Selection(worker=12).of(lines)) == [lines[4]]
+    assert list(Selection(call=parse_call("0xac"), worker=12).of(lines)) == []
+
+
+@pytest.mark.parametrize("text", ["", "xyz", "-", "0123456789abcdef0", "1 2"])
+def test_what_is_no_call(text: str) -> None:
+    with pytest.raises(ValueError, match="is no call's id; expected 1 to 16 hexadecimal digits"):
+        parse_call(text)
+
+
+def test_logs_of_several_pools_in_the_order_of_time(tmp_path: Path) -> None:
+    pools = ["a", "b"]
+    text = b"2026-11-24T03:40:%02d.000000Z %s/1[2] - %d\n"
+    (tmp_path / "a.log.1").write_bytes(text % (1, b"a", 1) + b"torn\n")
+    (tmp_path / "a.log").write_bytes(text % (3, b"a", 3))
+    (tmp_path / "b.log").write_bytes(text % (2, b"b", 2) + text % (4, b"b", 4))
+
+    looks = iter([True])
+
+    def wait() -> bool:
+        (tmp_path / "c.log").write_bytes(text % (5, b"c", 5))
+        pools.append("c")
+        return next(looks, False)
+
+    shown = list(read_log(str(tmp_path), lambda: pools, wait=wait))
+    assert [line[-1:] for line in shown] == [b"1", b"n", b"2", b"3", b"4", b"5"]
+    assert list(read_log(str(tmp_path), lambda: pools, lines=2)) == shown[-2:]
 
 
 def test_pools_that_have_a_log(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from drop.testing import dataplane as fake
 from drop.workers.events import RolledOut
 from drop.workers.health import Health
 from drop.workers.slot import SlotState
@@ -68,6 +69,31 @@ async def test_the_health_of_a_dead_worker_is_not_its_successors(world: World) -
     pool.worker_ready(first)
     pool.worker_health(first, "wrong")
     assert pool.supervision.slots[0].state is SlotState.RUNNING
+    pool.kill()
+    await stopped(pool)
+
+
+async def test_those_whose_messages_it_had_are_told_how_it_ended(world: World) -> None:
+    pool = world.pool("sh", "-c", "exit 3")
+    pool.start()
+    await world.until(lambda: bool(world.named("worker_ended")))
+    told = [command for command in world.dataplane.commands if command[0] == "worker_exited"]
+    assert told[0][2] == "exit code 3"
+    pool.kill()
+    await stopped(pool)
+
+
+async def test_answers_that_nobody_waits_for_are_reported(world: World) -> None:
+    pool = world.pool("cat")
+    pool.start()
+    await pool.started
+    (worker,) = world.dataplane.workers
+    world.dataplane.emit(fake.UNKNOWN_TOKEN, pool.id, worker, 3, b"7::x\xff")
+    await world.read()
+    (told,) = world.named("unknown_token")
+    assert told["worker"] == 1
+    text = "3 answers with a token that no message waits for, such as b'7::x\\xff'"
+    assert told["text"] == text
     pool.kill()
     await stopped(pool)
 

@@ -167,6 +167,22 @@ def test_a_stand_in_becomes_a_worker_when_more_are_wanted() -> None:
     assert sorted(it.slots) == [0, 1]
 
 
+def test_there_is_one_stand_in_at_a_time_whatever_is_updated() -> None:
+    it = running(2, ready="READY", surge=True)
+    begin(it)
+    up(it, 2, 10.0)
+    assert it.slots[0].renew
+    actions = begin(it, 11.0, workers=1)  # its number is another one now: it goes first
+    assert ev.RemoveWorker(2, drain=True) in actions
+    assert ev.Spawn(1) not in actions  # the old place 1 is being left
+    leave(it, 0, 11.0)
+    up(it, 0, 11.0)
+    assert ev.RolledOut(1) not in leave(it, 2, 11.0)
+    leave(it, 1, 11.0)
+    assert sorted(it.slots) == [0]
+    assert it.roll_out is None
+
+
 def test_without_a_ready_line_the_first_new_worker_has_to_live_a_while() -> None:
     it = running(3)
     begin(it)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import re
+from pathlib import Path
 
 import pytest
 
@@ -78,3 +80,18 @@ def test_every_live_state_can_be_killed() -> None:
         cell = step(state, SlotEvent.KILL)
         assert cell.state is SlotState.KILLED
         assert SlotAction.SIGNAL_KILL in cell.actions
+
+
+def test_the_documentation_has_the_same_table() -> None:
+    text = (Path(__file__).parents[3] / "docs/supervision.md").read_text()
+    told = {}
+    for state, cells in re.findall(r"^\| `(\w+)` \| [^|]* \| (.*→.*) \|$", text, re.M):
+        for part in cells.split("; "):
+            events, after = part.split(" → ")
+            told |= {(state, event): after.strip("`") for event in re.findall(r"\w+", events)}
+    assert told == {
+        (state, event): cell.state
+        for state in TABLE
+        for event, cell in TABLE[state].items()
+        if cell and (cell.actions or cell.state is not state)
+    }

@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-import drop
-from drop.workers.adapter import LAMBDA_READY, adapted
-
-PACKAGE = str(Path(drop.__file__).parent)
+from drop.adapters.command import LAMBDA_READY, adapted
 
 
 def command(kind: str, *argv: str, memory_mib: int | None = None) -> tuple[str, ...]:
-    return adapted(
-        kind,
-        argv,
-        package=PACKAGE,
-        python=sys.executable,
-        timeout_ms=30_000,
-        payload_max=1 << 20,
-        memory_mib=memory_mib,
-    )
+    return adapted(kind, argv, timeout_ms=30_000, payload_max=1 << 20, memory_mib=memory_mib)
 
 
 @pytest.mark.parametrize("kind", ["line", "frame", "async", "stream", "exec"])
@@ -47,11 +34,16 @@ def test_memory_is_told_where_there_is_a_limit() -> None:
 def test_a_worker_of_kind_lambda_starts() -> None:
     script = 'printf "%s" "$AWS_LAMBDA_FUNCTION_MEMORY_SIZE $_HANDLER" >&2; exit 9'
     argv = command("lambda", "sh", "-c", script, memory_mib=99)
-    assert LAMBDA_READY in argv
+    assert LAMBDA_READY not in argv
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
         assert process.stderr.read().startswith(f"99 {script}".encode())
         assert process.wait(30) == 9
+
+
+def test_a_worker_of_kind_lambda_can_tell_when_it_is_ready() -> None:
+    argv = adapted("lambda", ("x",), timeout_ms=1, payload_max=1, tells_ready=True)
+    assert argv[argv.index("--ready") + 1] == LAMBDA_READY
 
 
 def test_a_worker_of_kind_mcp_starts() -> None:
