@@ -33,15 +33,6 @@ bool drop_exec_is_free(const struct drop_worker *worker)
            && worker->execution->generation == exec->generation;
 }
 
-/* Whether what it writes goes to its caller as it comes, settled for the whole answer before its
- * first byte. Subscribers get whole answers, and what has left cannot be tried again. A subscriber
- * that comes later does not get this answer. */
-static bool takes_parts(const struct drop_pool *pool, const struct drop_ticket *ticket)
-{
-    return (ticket->flags & DROP_TICKET_PARTS) && ticket->connection && !pool->subscription_count
-           && !pool->options.retries;
-}
-
 int drop_exec_give(struct drop_worker *worker, const struct drop_ticket *ticket,
                    const char *payload, uint32_t length)
 {
@@ -50,7 +41,10 @@ int drop_exec_give(struct drop_worker *worker, const struct drop_ticket *ticket,
     struct drop_ticket *mine = &worker->tickets[worker->tail & worker->ticket_mask];
     *mine = *ticket;
     mine->length = length;
-    worker->execution->parts = takes_parts(worker->pool, ticket);
+    /* Subscribers get whole answers, and what has left cannot be tried again. */
+    worker->execution->in_parts = (ticket->flags & DROP_TICKET_PARTS) && ticket->connection
+                                  && !worker->pool->subscription_count
+                                  && !worker->pool->options.retries;
     drop_execution_runs(worker);
     return 0;
 }
@@ -101,9 +95,12 @@ static void fail(struct drop_worker *worker, enum drop_status status, const char
     kill_it(worker);
     drop_pool_fail_ticket(worker->pool, &ticket, status, text);
     drop_buffer_release(&worker->inbox, &worker->reactor->memory);
+    if (worker->execution->reaped)
+        drop_worker_gone(worker, "", DROP_ERROR, ""); /* or its exit will be told */
 }
 
-/* A slow caller stops the reading, and so the process; for one that has gone nothing is kept. */
+/* A slow caller stops the reading, and so the process. Without a caller (it was told of a timeout
+ * or a cancellation) the rest is of no interest: this is not an answer any more. */
 static void send_part(struct drop_worker *worker, size_t length)
 {
     struct drop_connection *caller = ticket_of(worker)->connection;
@@ -136,9 +133,9 @@ static bool read_some(struct drop_worker *worker)
     if (count == 0) {
         stop_reading(worker);
     } else if (worker->execution->state == DROP_EXECUTION_READY) {
-        drop_execution_not_spare(worker, "wrote to stdout before it was given a message");
+        drop_execution_not_spare(worker, "wrote to stdout before it was given a message", false);
         kill_it(worker);
-    } else if (worker->execution->parts) {
+    } else if (worker->execution->in_parts) {
         send_part(worker, (size_t)count);
     } else {
         keep(worker, (size_t)count);
@@ -178,7 +175,7 @@ static void finish(struct drop_worker *worker)
 {
     struct drop_execution *execution = worker->execution;
     if (execution->state == DROP_EXECUTION_READY)
-        drop_execution_not_spare(worker, "ended before it was given a message");
+        drop_execution_not_spare(worker, "ended before it was given a message", true);
     if (execution->state != DROP_EXECUTION_RUNNING) {
         drop_worker_gone(worker, "", DROP_ERROR, "");
         return;
@@ -212,18 +209,7 @@ void drop_exec_go_on(struct drop_worker *worker)
         answer(worker);
 }
 
-/* Its parts are on their way; this is their end. */
-static void end_parts(struct drop_pool *pool, const struct drop_ticket *ticket)
-{
-    if (ticket->connection) {
-        drop_connection_answer(ticket->connection, ticket->id, DROP_OK, "", 0);
-        drop_connection_release(ticket->connection);
-    } else if (ticket->flags & DROP_TICKET_LATE) {
-        pool->counters.late++;
-    }
-}
-
-/* Its end was good: what it wrote is the answer, unless it has left already. */
+/* Its end was good: what it wrote is the answer, or the last part of it. */
 static void answer(struct drop_worker *worker)
 {
     struct drop_pool *pool = worker->pool;
@@ -231,16 +217,16 @@ static void answer(struct drop_worker *worker)
     struct drop_tally tally = {0};
     size_t length = drop_buffer_length(inbox);
     struct drop_answer whole = {length ? drop_buffer_data(inbox) : "", (uint32_t)length, length};
-    bool parts = worker->execution->parts;
-    if (!parts && !drop_pass_admit(pool, worker, &whole))
+    bool in_parts = worker->execution->in_parts;
+    if (!in_parts && !drop_pass_admit(pool, worker, &whole))
         return;
     struct drop_ticket ticket = *ticket_of(worker);
     worker->head++;
     pool->exec->ended_early = 0;
     drop_execution_ends(worker);
     worker->reactor->lender = length > DROP_LARGE ? inbox : NULL;
-    if (parts)
-        end_parts(pool, &ticket);
+    if (in_parts)
+        drop_pass_reply(pool, ticket, &whole);
     else
         drop_pass_deliver(pool, ticket, &whole);
     worker->reactor->lender = NULL;
@@ -256,6 +242,13 @@ void drop_exec_expire(struct drop_worker *worker, uint64_t now_ns)
     struct drop_ticket *ticket = ticket_of(worker);
     uint64_t timeout_ns = worker->pool->options.timeout_ns;
     uint64_t end_ns = timeout_ns ? worker->head_since_ns + timeout_ns : DROP_NEVER;
+    bool failed = worker->execution->asked_ns; /* how it ended is known, only not in all words */
+    if (failed)
+        end_ns = worker->execution->asked_ns + DROP_TAIL_NS;
+    if (end_ns <= now_ns && failed) {
+        drop_exec_tail(worker, "", 0);
+        return;
+    }
     if (end_ns <= now_ns) {
         fail(worker, DROP_TIMEOUT, "the function's timeout passed; its process was killed");
         return;
@@ -273,12 +266,15 @@ void drop_exec_expire(struct drop_worker *worker, uint64_t now_ns)
 static void describe_end(const struct drop_execution *execution, char *text, size_t size)
 {
     const struct drop_exit *ended = &execution->exit;
+    const char *name = ended->signalled ? sigabbrev_np(ended->number) : NULL;
     if (!ended->known)
         snprintf(text, size, "ended, and somebody else took its exit code");
     else if (execution->out_of_memory)
         snprintf(text, size, "killed: out of memory");
+    else if (name)
+        snprintf(text, size, "killed by SIG%s", name);
     else if (ended->signalled)
-        snprintf(text, size, "killed by SIG%s", sigabbrev_np(ended->number));
+        snprintf(text, size, "killed by signal %d", ended->number);
     else
         snprintf(text, size, "exit code %d", ended->number);
 }

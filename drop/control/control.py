@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import orjson
 
-from drop.control.describe import flow_info, flow_list, node_info, worker_list
+from drop.control.describe import flow_info, flow_list, node_info
+from drop.control.workers import WorkerError, worker_kill, worker_list, worker_restart
 from drop.flow.flows import FlowError
 from drop.host import journal
 from drop.node import Node
@@ -50,7 +52,9 @@ class Control:
             "flow.stop": self._flow_stop,
             "flow.reload": self._flow_reload,
             "node.info": self._node_info,
-            "worker.list": self._worker_list,
+            "worker.list": partial(worker_list, node),
+            "worker.restart": partial(worker_restart, node),
+            "worker.kill": partial(worker_kill, node),
             "secret.set": _at_once(node.secrets.set),
             "secret.list": _at_once(node.secrets.list),
             "secret.remove": _at_once(node.secrets.remove),
@@ -70,7 +74,7 @@ class Control:
     async def _handle(self, token: int, payload: bytes) -> None:
         try:
             answer = {"ok": True, **await self.carry_out(payload)}
-        except (Refused, FlowError, SecretError) as error:
+        except (Refused, FlowError, SecretError, WorkerError) as error:
             answer = _refusal(error.kind, str(error))
         except Exception as error:  # ours; the caller must not wait for ever because of it
             journal.LOGGER.exception("internal_error")
@@ -78,7 +82,7 @@ class Control:
         self._answer(token, answer)
 
     async def carry_out(self, payload: bytes) -> Document:
-        """What one request yields. Raises Refused, FlowError, SecretError."""
+        """What one request yields. Raises Refused, FlowError, SecretError, WorkerError."""
         if len(payload) > REQUEST_BYTES_MAX:
             raise Refused("bad_request", f"{len(payload)} bytes, at most {REQUEST_BYTES_MAX}")
         try:
@@ -131,9 +135,6 @@ class Control:
 
     async def _node_info(self, request: Document) -> Document:
         return node_info(self._node)
-
-    async def _worker_list(self, request: Document) -> Document:
-        return {"workers": worker_list(self._node)}
 
 
 def _at_once(operation: Callable[[Document], Document]) -> Callable[..., Awaitable[Document]]:

@@ -63,17 +63,6 @@ def pool_info(node: Node, entry: Entry, name: str) -> Document:
     }
 
 
-def worker_list(node: Node) -> list[Document]:
-    return [
-        {"flow": entry.name, "pool": function.name, **worker}
-        for entry in node.flows.entries.values()
-        if entry.activity != "stopped"
-        for function in entry.flow.spec.func
-        if (supervision := node.supervision(function.name)) is not None
-        for worker in _workers(node, supervision)
-    ]
-
-
 def node_info(node: Node) -> Document:
     settings = node.settings
     pools = [node.supervision(name) for name in node.runner.pools]

@@ -118,6 +118,8 @@ class PlannedPools:
             start_seconds=how.start_ms / 1000.0,
             health=_health(pool),
             source=source,
+            # Two sources side by side would send everything twice.
+            surge=how.ready is not None and not source,
             drain_seconds=min(grace, SOURCE_DRAIN_SECONDS) if source else grace,
         )
 

@@ -197,7 +197,13 @@ def test_environment_is_what_the_design_grants() -> None:
     inherited = {"PATH": "/opt/bin", "HOME": "/root", "TZ": "UTC", "SECRET": "x", "LC_ALL": "C"}
     extra = {"MODE": "fast", "TZ": "CET", "DROP_POOL": "forged"}
     made = worker_environment(
-        inherited, node="n1", flow="news", pool="words", worker=2, extra=extra
+        inherited,
+        node="n1",
+        flow="news",
+        pool="words",
+        kind="line",
+        newline="refuse",
+        extra=extra,
     )
     assert made == {
         "PATH": "/opt/bin",
@@ -207,10 +213,11 @@ def test_environment_is_what_the_design_grants() -> None:
         "DROP_NODE": "n1",
         "DROP_FLOW": "news",
         "DROP_POOL": "words",
-        "DROP_WORKER": "2",
+        "DROP_KIND": "line",
     }
 
 
 def test_environment_without_path_gets_one() -> None:
-    made = worker_environment({}, node="n", flow="f", pool="p", worker=1, extra={})
-    assert made["PATH"] == PATH
+    names = {"node": "n", "flow": "f", "pool": "p", "kind": "async", "newline": "ncm"}
+    made = worker_environment({}, **names, extra={})
+    assert (made["PATH"], made["DROP_NEWLINE"]) == (PATH, "ncm")
