@@ -35,8 +35,8 @@ def worker_list(
         return errors.OK
     if reply["workers"]:
         print_table(COLUMNS, [_row(worker) for worker in reply["workers"]])
-    for pool in reply["processes"]:
-        print(f"{pool['pool']}: {processes_text(pool)}")
+    for figures in reply["processes"]:
+        print(f"{figures['pool']}: {processes_text(figures)}")
     return errors.OK
 
 

@@ -24,7 +24,8 @@ ROWS = [
     {**ROW, "worker": 4, "state": "readying", "stand_in": True},
 ]
 PROCESSES = {
-    "flow": "f", "pool": "upper", "ready": 1, "starting": 0, "running": 2, "started": 40, "spare": 1,
+    "flow": "f", "pool": "upper", "ready": 1, "starting": 0, "running": 2, "started": 40,
+    "spare": 1,
 }  # fmt: skip
 REPLIES: dict[tuple[str, str | None], dict[str, Any]] = {
     ("worker.list", None): {"ok": True, "workers": ROWS, "processes": []},

@@ -32,7 +32,8 @@ def script(text: str, **keys: object) -> dict[str, object]:
 
 
 async def test_a_worker_knows_its_number_and_where_it_is(here: Machine, tmp_path: Path) -> None:
-    starter = Starter(pool_of(tmp_path, **script("echo $DROP_POOL/$DROP_WORKER in $PWD")), here.host)
+    text = "echo $DROP_POOL/$DROP_WORKER in $PWD"
+    starter = Starter(pool_of(tmp_path, **script(text)), here.host)
     assert [said(starter.launch(n)) for n in (1, 2)] == [f"p/{n} in {tmp_path}\n" for n in (1, 2)]
     starter.close()
 
@@ -81,10 +82,10 @@ async def test_a_start_that_fails_leaves_no_secret_behind(
     keys = {"cwd": "absent"} if fault == "cwd" else {"user": "no-such-user"}
     pool = pool_of(tmp_path, **script("cat", secrets=["K"], kind="exec", **keys))
     starter = Starter(pool, here.host)
-    with pytest.raises(LaunchError, match="absent|no-such-user"):
+    with pytest.raises(LaunchError, match=r"absent|no-such-user"):
         starter.launch(1)
     if fault == "user":
-        with pytest.raises(LaunchError, match="there is no user 'no-such-user'|cannot run as"):
+        with pytest.raises(LaunchError, match=r"there is no user 'no-such-user'|cannot run as"):
             starter.capsule()
     assert here.handed_over() == []
     starter.close()

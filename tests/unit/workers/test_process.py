@@ -196,9 +196,8 @@ def test_missing_descriptors_pass() -> None:
 def test_environment_is_what_the_design_grants() -> None:
     inherited = {"PATH": "/opt/bin", "HOME": "/root", "TZ": "UTC", "SECRET": "x", "LC_ALL": "C"}
     extra = {"MODE": "fast", "TZ": "CET", "DROP_POOL": "forged"}
-    made = worker_environment(
-        inherited, node="n1", flow="news", pool="words", worker=2, extra=extra
-    )
+    names = {"node": "n1", "flow": "news", "pool": "words", "kind": "line"}
+    made = worker_environment(inherited, **names, newline="refuse", extra=extra)
     assert made == {
         "PATH": "/opt/bin",
         "HOME": "/root",
@@ -207,10 +206,14 @@ def test_environment_is_what_the_design_grants() -> None:
         "DROP_NODE": "n1",
         "DROP_FLOW": "news",
         "DROP_POOL": "words",
-        "DROP_WORKER": "2",
+        "DROP_KIND": "line",
     }
+    assert "DROP_WORKER" not in made  # each one's own, set when it is started
+    made = worker_environment(inherited, **names, newline="ncm", extra=extra)
+    assert made["DROP_NEWLINE"] == "ncm"
 
 
 def test_environment_without_path_gets_one() -> None:
-    made = worker_environment({}, node="n", flow="f", pool="p", worker=1, extra={})
+    names = {"node": "n", "flow": "f", "pool": "p", "kind": "line", "newline": "refuse"}
+    made = worker_environment({}, **names, extra={})
     assert made["PATH"] == PATH
