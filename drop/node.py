@@ -115,6 +115,7 @@ class Node:
         if self._stopping.is_set():
             self._killed.set()
             self.runner.kill()
+        self._preparations.give_up()
         self._stopping.set()
 
     def reload(self) -> None:

@@ -49,9 +49,7 @@ async def processes_of(node: Node) -> dict[str, Document]:
     """By pool of kind exec: how many processes are ready, starting, running, were started in all,
     and how many shall be ready (`spare`)."""
     statistics = orjson.loads(await node.happenings.statistics())
-    return {
-        pool["name"]: pool["processes"] for pool in statistics["pools"] if "processes" in pool
-    }
+    return {pool["name"]: pool["processes"] for pool in statistics["pools"] if "processes" in pool}
 
 
 def flow_state(node: Node, entry: Entry) -> str:

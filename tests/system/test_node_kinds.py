@@ -192,7 +192,7 @@ def test_a_killed_node_takes_all_processes_with_it(start_node: StartNode, marked
     node.process.wait()
     until(lambda: not [pid for pid in processes(marked) if not _in_group(pid)])
     node.start()  # what had a session of its own goes when the next one starts
-    node.stop()
+    assert node.stop() == 0
     until(lambda: not processes(marked))
 
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from drop.pools.preparations import Outcome, Preparations
+from drop.pools.preparations import STOPPING, Outcome, Preparations
 from pools_tools import pool_of
 from unit.pools.images import Store
 
@@ -74,8 +74,10 @@ async def test_the_end_gives_up_attempts_and_finishes_the_rest(
     assert taken is not None
     preparations.release(taken)
     await preparations.close()
-    assert got == []
+    assert got == [STOPPING]
     assert store.released == {0: 1}
+    await preparations.prepare([POOL])
+    assert preparations.take("p") == STOPPING
     assert errors.empty()
 
 

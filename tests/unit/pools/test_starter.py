@@ -146,19 +146,18 @@ async def test_there_is_a_slot_for_each_process(
 async def test_limits_are_those_of_the_last_update(here: Machine, tmp_path: Path) -> None:
     if "pids" in here.groups.problems:
         pytest.skip(here.groups.problems["pids"])
+    starter = Starter(pool_of(tmp_path, **script("cat")), here.host)
     for processes in (7, 9):
-        pool = pool_of(tmp_path, **script("cat", limits={"processes": processes}))
-        if processes == 7:
-            starter = Starter(pool, here.host)
-        else:
-            starter.update(pool)
+        starter.update(pool_of(tmp_path, **script("cat", limits={"processes": processes})))
         process = starter.launch(1)
         groups = Path(f"/proc/{process.pid}/cgroup").read_text()
         assert "/pool-p/0" in groups
+        (limit,) = Path("/sys/fs/cgroup").glob(f"**/{here.groups._name}/pool-p/0/pids.max")
+        assert limit.read_text() == f"{processes}\n"
         process.signal_group(kill=True)
         assert said(process) == ""
     starter.close()
-    assert not [*Path("/sys/fs/cgroup").glob("**/pool-p")]
+    assert not [*Path("/sys/fs/cgroup").glob(f"**/{here.groups._name}/pool-p")]
 
 
 def test_a_pool_is_described_by_its_command() -> None:

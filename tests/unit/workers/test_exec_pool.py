@@ -90,9 +90,7 @@ async def test_a_start_that_fails_is_refused_with_the_reason_until_it_works(
     assert world.named("spawn_failed")
 
 
-async def test_a_recipe_that_cannot_be_made_is_made_again(
-    world: World, recipes: Recipes
-) -> None:
+async def test_a_recipe_that_cannot_be_made_is_made_again(world: World, recipes: Recipes) -> None:
     recipes.error = "secret K is not set"
     policy = replace(POLICY, backoff_seconds_max=0.01)
     pool = ExecPool(policy, {"kind": "exec"}, Processes(1, 0), recipes, explain, world.shared)
