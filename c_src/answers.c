@@ -168,9 +168,12 @@ static void emit_rest(struct drop_worker *worker)
     struct drop_memory *memory = &worker->reactor->memory;
     enum drop_pass end;
     if (worker->unready || !drop_buffer_length(&worker->inbox)
-        || drop_waiter_waits(&worker->waiter)
-        || drop_buffer_append(&worker->inbox, memory, "\n", 1))
+        || drop_waiter_waits(&worker->waiter))
         return;
+    if (drop_buffer_append(&worker->inbox, memory, "\n", 1)) {
+        drop_worker_gone(worker, "memory", DROP_OVERLOADED, "");
+        return;
+    }
     parse_inbox(worker, &end);
     if (end == DROP_PASS_STOPPED)
         watch_output(worker, false); /* or its end would be told all along */
@@ -190,6 +193,7 @@ static void on_end(struct drop_worker *worker)
     }
     /* Whoever waits for its answer is told how it died, which is known in a moment. */
     worker->ended = true;
+    worker->head_since_ns = worker->reactor->now_ns;
     worker->ending = "eof";
     worker->ending_text = text;
     watch_output(worker, false);
@@ -227,7 +231,7 @@ void drop_worker_finish_reading(struct drop_worker *worker, const char *reason, 
         on_end(worker);
         return;
     }
-    if (!worker->gone && count == 0 && worker->pool->options.kind == DROP_KIND_STREAM)
+    if (!worker->gone && count <= 0 && worker->pool->options.kind == DROP_KIND_STREAM)
         emit_rest(worker);
     /* When there is no place for its next answer, what it wrote stays in the pipe, and it with it:
      * drop_worker_resume comes back here. */
@@ -260,16 +264,33 @@ void drop_worker_abandon(struct drop_worker *worker, struct drop_ticket *ticket,
     ticket->flags |= DROP_TICKET_LATE;
 }
 
+bool drop_worker_cancel(struct drop_worker *worker, struct drop_connection *connection,
+                        uint64_t id)
+{
+    if (worker->tokens)
+        return drop_tokened_cancel(worker, connection, id);
+    for (uint32_t i = worker->head; i != worker->tail; i++) {
+        struct drop_ticket *ticket = &worker->tickets[i & worker->ticket_mask];
+        if (ticket->connection != connection || ticket->id != id)
+            continue;
+        drop_worker_abandon(worker, ticket, DROP_CANCELLED, "cancelled by the caller");
+        return true;
+    }
+    return false;
+}
+
 void drop_worker_expire(struct drop_timer *timer, uint64_t now_ns)
 {
     struct drop_worker *worker = DROP_CONTAINER(timer, struct drop_worker, timer);
     uint64_t timeout_ns = worker->pool->options.timeout_ns;
     uint64_t earliest = DROP_NEVER;
     drop_worker_feed_own(worker);
-    if (worker->ended) {
+    if (worker->ended && worker->head_since_ns + EXIT_NS <= now_ns) {
         drop_worker_gone(worker, worker->ending, DROP_ERROR, worker->ending_text);
         return;
     }
+    if (worker->ended)
+        drop_timer_arm(&worker->reactor->timers, timer, worker->head_since_ns + EXIT_NS);
     if (!drop_worker_inflight(worker))
         return;
     /* It has answered and there is no room for the answer: that time is not the function's. */
@@ -279,7 +300,7 @@ void drop_worker_expire(struct drop_timer *timer, uint64_t now_ns)
         drop_exec_expire(worker, now_ns);
         return;
     }
-    if (timeout_ns && worker->head_since_ns + timeout_ns <= now_ns) {
+    if (timeout_ns && !worker->ended && worker->head_since_ns + timeout_ns <= now_ns) {
         drop_worker_gone(worker, "timeout", DROP_TIMEOUT,
                          "the function's timeout passed; its worker was killed");
         return;

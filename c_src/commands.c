@@ -124,7 +124,7 @@ static void do_exec(struct drop_reactor *reactor, struct drop_record *record)
         drop_recipe_release(options.recipe);
         return;
     }
-    static const char text[] = "there is no memory or no thread for its processes";
+    static const char text[] = "there is no memory for its processes";
     if (drop_exec_configure(pool, &options))
         drop_reactor_tell(reactor, DROP_SPAWN_FAILED, pool->id, ENOMEM, DROP_SPAWN_CLONE, text,
                           sizeof text - 1);

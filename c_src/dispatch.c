@@ -194,7 +194,11 @@ bool drop_pool_is_busy(const struct drop_pool *pool)
 {
     bool hopeless = pool->draining || pool->reactor->draining
                     || (pool->refusal && !pool->worker_count);
-    return !hopeless && (pool->mailbox.first || !pool->level_bits);
+    if (hopeless)
+        return false;
+    if (pool->options.kind == DROP_KIND_EXEC)
+        return drop_exec_is_busy(pool);
+    return pool->mailbox.first || !pool->level_bits;
 }
 
 bool drop_pool_has_broadcast_room(const struct drop_pool *pool)

@@ -7,6 +7,7 @@ size_t drop_emitted_parse(struct drop_worker *worker, char *bytes, size_t length
 {
     struct drop_pool *pool = worker->pool;
     size_t payload_max = worker->reactor->options.payload_max;
+    struct drop_buffer *lender = worker->reactor->lender;
     size_t at = 0;
     size_t scanned = worker->scanned;
     worker->scanned = worker->needed = 0;
@@ -28,6 +29,7 @@ size_t drop_emitted_parse(struct drop_worker *worker, char *bytes, size_t length
         worker->answered++;
         pool->counters.answers++;
         pool->counters.bytes_out += answer.length;
+        drop_pass_lend(worker, lender, at + answer.used == length);
         drop_events_emit(pool, ++worker->reactor->event_ids, answer.bytes, answer.length);
         at += answer.used;
         scanned = 0;

@@ -41,6 +41,10 @@ int drop_exec_give(struct drop_worker *worker, const struct drop_ticket *ticket,
     struct drop_ticket *mine = &worker->tickets[worker->tail & worker->ticket_mask];
     *mine = *ticket;
     mine->length = length;
+    /* Subscribers get whole answers, and what has left cannot be tried again. */
+    worker->execution->in_parts = (ticket->flags & DROP_TICKET_PARTS) && ticket->connection
+                                  && !worker->pool->subscription_count
+                                  && !worker->pool->options.retries;
     drop_execution_runs(worker);
     return 0;
 }
@@ -91,21 +95,17 @@ static void fail(struct drop_worker *worker, enum drop_status status, const char
     kill_it(worker);
     drop_pool_fail_ticket(worker->pool, &ticket, status, text);
     drop_buffer_release(&worker->inbox, &worker->reactor->memory);
+    if (worker->execution->reaped)
+        drop_worker_gone(worker, "", DROP_ERROR, ""); /* or its exit will be told */
 }
 
-/* Whether what it writes goes to its caller as it comes. Subscribers get whole answers, and what has
- * left cannot be tried again. */
-static bool in_parts(const struct drop_worker *worker)
-{
-    const struct drop_ticket *ticket = ticket_of(worker);
-    return (ticket->flags & DROP_TICKET_PARTS) && ticket->connection
-           && !worker->pool->subscription_count && !worker->pool->options.retries;
-}
-
-/* A slow caller stops the reading, and so the process. */
+/* A slow caller stops the reading, and so the process. Without a caller (it was told of a timeout
+ * or a cancellation) the rest is of no interest: this is not an answer any more. */
 static void send_part(struct drop_worker *worker, size_t length)
 {
     struct drop_connection *caller = ticket_of(worker)->connection;
+    if (!caller)
+        return;
     drop_output_frame(caller, DROP_ANSWER, DROP_FLAG_MORE, DROP_OK, ticket_of(worker)->id,
                       worker->reactor->scratch, length);
     worker->pool->counters.bytes_out += length;
@@ -133,9 +133,9 @@ static bool read_some(struct drop_worker *worker)
     if (count == 0) {
         stop_reading(worker);
     } else if (worker->execution->state == DROP_EXECUTION_READY) {
-        drop_execution_not_spare(worker, "wrote to stdout before it was given a message");
+        drop_execution_not_spare(worker, "wrote to stdout before it was given a message", false);
         kill_it(worker);
-    } else if (in_parts(worker)) {
+    } else if (worker->execution->in_parts) {
         send_part(worker, (size_t)count);
     } else {
         keep(worker, (size_t)count);
@@ -175,7 +175,7 @@ static void finish(struct drop_worker *worker)
 {
     struct drop_execution *execution = worker->execution;
     if (execution->state == DROP_EXECUTION_READY)
-        drop_execution_not_spare(worker, "ended before it was given a message");
+        drop_execution_not_spare(worker, "ended before it was given a message", true);
     if (execution->state != DROP_EXECUTION_RUNNING) {
         drop_worker_gone(worker, "", DROP_ERROR, "");
         return;
@@ -217,14 +217,18 @@ static void answer(struct drop_worker *worker)
     struct drop_tally tally = {0};
     size_t length = drop_buffer_length(inbox);
     struct drop_answer whole = {length ? drop_buffer_data(inbox) : "", (uint32_t)length, length};
-    if (!drop_pass_admit(pool, worker, &whole))
+    bool in_parts = worker->execution->in_parts;
+    if (!in_parts && !drop_pass_admit(pool, worker, &whole))
         return;
     struct drop_ticket ticket = *ticket_of(worker);
     worker->head++;
     pool->exec->ended_early = 0;
     drop_execution_ends(worker);
     worker->reactor->lender = length > DROP_LARGE ? inbox : NULL;
-    drop_pass_deliver(pool, ticket, &whole);
+    if (in_parts)
+        drop_pass_reply(pool, ticket, &whole);
+    else
+        drop_pass_deliver(pool, ticket, &whole);
     worker->reactor->lender = NULL;
     drop_tally_latency(pool, &tally, ticket.accepted_ns);
     tally.answers = 1;
@@ -238,6 +242,13 @@ void drop_exec_expire(struct drop_worker *worker, uint64_t now_ns)
     struct drop_ticket *ticket = ticket_of(worker);
     uint64_t timeout_ns = worker->pool->options.timeout_ns;
     uint64_t end_ns = timeout_ns ? worker->head_since_ns + timeout_ns : DROP_NEVER;
+    bool failed = worker->execution->asked_ns; /* how it ended is known, only not in all words */
+    if (failed)
+        end_ns = worker->execution->asked_ns + DROP_TAIL_NS;
+    if (end_ns <= now_ns && failed) {
+        drop_exec_tail(worker, "", 0);
+        return;
+    }
     if (end_ns <= now_ns) {
         fail(worker, DROP_TIMEOUT, "the function's timeout passed; its process was killed");
         return;
@@ -255,12 +266,15 @@ void drop_exec_expire(struct drop_worker *worker, uint64_t now_ns)
 static void describe_end(const struct drop_execution *execution, char *text, size_t size)
 {
     const struct drop_exit *ended = &execution->exit;
+    const char *name = ended->signalled ? sigabbrev_np(ended->number) : NULL;
     if (!ended->known)
         snprintf(text, size, "ended, and somebody else took its exit code");
     else if (execution->out_of_memory)
         snprintf(text, size, "killed: out of memory");
+    else if (name)
+        snprintf(text, size, "killed by SIG%s", name);
     else if (ended->signalled)
-        snprintf(text, size, "killed by SIG%s", sigabbrev_np(ended->number));
+        snprintf(text, size, "killed by signal %d", ended->number);
     else
         snprintf(text, size, "exit code %d", ended->number);
 }

@@ -8,8 +8,8 @@
  *                              |-timeout, too much output, removed-> ENDING (killed) -exit-> gone
  *
  * A function that acts before it reads cannot be kept ready. One that writes while it is READY, or
- * several that end then, switch this off for their pool: from then on each process is started for
- * a message that waits.
+ * several in a row that end then, switch this off for their pool: from then on each process is
+ * started for a message that waits.
  *
  * The process group is killed before its leader is reaped, for only until then is the group's
  * number certain to be its own. */
@@ -52,10 +52,13 @@ struct drop_exec {
 };
 
 /* Sets or replaces how processes are started; those that wait for a message are replaced. 0, or -1
- * without memory. Takes the reference. */
+ * without memory (nothing changes). Takes the reference. */
 int drop_exec_configure(struct drop_pool *pool, const struct drop_exec_options *options);
 /* Tries to start processes again after one could not be. */
 void drop_exec_resume(struct drop_pool *pool);
+/* Whether whoever brings messages has to wait. Processes are started for messages that wait, so it
+ * is not the lack of a free one. */
+bool drop_exec_is_busy(const struct drop_pool *pool);
 /* Of a pool that goes. */
 void drop_exec_free(struct drop_pool *pool);
 /* Has it looked after at the end of the turn; for any pool. */

@@ -30,16 +30,32 @@ void drop_exec_missed(struct drop_pool *pool)
     drop_exec_touch(pool);
 }
 
+/* Nothing is started until the control plane says so. */
+static void suspend(struct drop_pool *pool, int error, unsigned step, const char *text)
+{
+    pool->exec->suspended = true;
+    pool->exec->trial = false;
+    drop_reactor_tell(pool->reactor, DROP_SPAWN_FAILED, pool->id, (uint64_t)error, step, text,
+                      strlen(text));
+}
+
+/* The nursery is there from the first pool that needs it until the reactor stops. */
+static void open_nursery(struct drop_pool *pool)
+{
+    struct drop_reactor *reactor = pool->reactor;
+    if (reactor->nursery || reactor->stopping)
+        return;
+    reactor->nursery = drop_nursery_create(&reactor->commands, reactor->options.logs);
+    if (!reactor->nursery)
+        suspend(pool, errno, DROP_SPAWN_CLONE, "cannot start the thread that starts processes");
+}
+
 int drop_exec_configure(struct drop_pool *pool, const struct drop_exec_options *options)
 {
     struct drop_exec *exec = pool->exec;
     struct drop_reactor *reactor = pool->reactor;
     assert(pool->options.kind == DROP_KIND_EXEC && options->at_most);
-    if (!reactor->nursery)
-        reactor->nursery = drop_nursery_create(&reactor->commands, reactor->options.logs);
-    if (!exec && reactor->nursery)
-        exec = pool->exec = calloc(1, sizeof *exec);
-    if (!exec || !reactor->nursery) {
+    if (!exec && !(exec = pool->exec = calloc(1, sizeof *exec))) {
         drop_recipe_release(options->recipe);
         return -1;
     }
@@ -51,7 +67,10 @@ int drop_exec_configure(struct drop_pool *pool, const struct drop_exec_options *
     exec->ended_early = 0;
     exec->suspended = exec->trial = false;
     drop_spares_init(&exec->spares, options->spare_least, options->spare_most, reactor->now_ns);
+    drop_execution_file_ready(pool); /* from here on those of the older recipe get nothing */
+    open_nursery(pool);
     drop_exec_touch(pool);
+    drop_pool_refill(pool); /* a batch may have waited for this */
     return 0;
 }
 
@@ -61,7 +80,15 @@ void drop_exec_resume(struct drop_pool *pool)
         return;
     pool->exec->suspended = false;
     pool->exec->trial = true;
+    open_nursery(pool);
     drop_exec_touch(pool);
+}
+
+bool drop_exec_is_busy(const struct drop_pool *pool)
+{
+    const struct drop_exec *exec = pool->exec;
+    return !exec || pool->mailbox.count >= exec->at_most
+           || pool->mailbox.count >= pool->options.queue;
 }
 
 void drop_exec_free(struct drop_pool *pool)
@@ -162,9 +189,14 @@ void drop_exec_tend(struct drop_pool *pool)
 static void dispose(struct drop_reactor *reactor, const struct drop_birth *birth)
 {
     drop_callmark_release(birth->mark);
-    if (birth->error)
+    if (birth->error) {
+        drop_recipe_release(birth->recipe);
         return;
+    }
     kill(-birth->pid, SIGKILL); /* before its stdin ends, which it might take for a message */
+    if (drop_recipe_slots(birth->recipe))
+        drop_recipe_kill_slot(birth->recipe, birth->slot);
+    drop_recipe_release(birth->recipe);
     if (!reactor->nursery || drop_nursery_bury(reactor->nursery, birth->pidfd)) {
         drop_reap(birth->pidfd, true);
         close(birth->pidfd);
@@ -190,6 +222,7 @@ static struct drop_worker *adopt(struct drop_pool *pool, const struct drop_birth
     *execution = (struct drop_execution){
         .exit_source = {.fd = birth->pidfd},
         .state = DROP_EXECUTION_READY,
+        .recipe = birth->recipe,
         .generation = birth->generation,
         .oom_kills = birth->oom_kills,
         .slot = birth->slot,
@@ -230,9 +263,5 @@ void drop_exec_born(struct drop_reactor *reactor, struct drop_pool *pool,
         return;
     if (exec->suspended)
         return; /* told already, of one that was on its way at the same time */
-    exec->suspended = true;
-    exec->trial = false;
-    drop_reactor_tell(reactor, DROP_SPAWN_FAILED, pool->id, (uint64_t)birth->error, birth->step,
-                      drop_spawn_step_text(birth->step),
-                      strlen(drop_spawn_step_text(birth->step)));
+    suspend(pool, birth->error, birth->step, drop_spawn_step_text(birth->step));
 }

@@ -13,8 +13,7 @@
  * victim of whatever kills processes, three are a habit. */
 #define ENDED_EARLY_MAX 3u
 
-/* Those that are ready can be given a message or not, all at once. */
-static void file_ready_ones(struct drop_pool *pool)
+void drop_execution_file_ready(struct drop_pool *pool)
 {
     for (struct drop_worker *each = pool->workers; each; each = each->next_in_pool)
         if (each->execution->state == DROP_EXECUTION_READY)
@@ -25,10 +24,22 @@ void drop_execution_runs(struct drop_worker *worker)
 {
     struct drop_exec *exec = worker->pool->exec;
     worker->execution->state = DROP_EXECUTION_RUNNING;
+    worker->execution->counted = true;
     exec->ready--;
     if (++exec->running == exec->at_most)
-        file_ready_ones(worker->pool);
+        drop_execution_file_ready(worker->pool);
     drop_exec_touch(worker->pool);
+}
+
+/* One more may run. */
+static void leave_place(struct drop_worker *worker)
+{
+    struct drop_exec *exec = worker->pool->exec;
+    if (!worker->execution->counted)
+        return;
+    worker->execution->counted = false;
+    if (exec->running-- == exec->at_most)
+        drop_execution_file_ready(worker->pool);
 }
 
 void drop_execution_ends(struct drop_worker *worker)
@@ -38,40 +49,38 @@ void drop_execution_ends(struct drop_worker *worker)
     worker->execution->state = DROP_EXECUTION_ENDING;
     if (before == DROP_EXECUTION_READY)
         exec->ready--;
-    else if (before == DROP_EXECUTION_RUNNING && exec->running-- == exec->at_most)
-        file_ready_ones(worker->pool);
+    if (worker->execution->reaped) /* one that was killed takes its memory until it is dead */
+        leave_place(worker);
     drop_pool_file_worker(worker->pool, worker);
     drop_exec_touch(worker->pool);
 }
 
-void drop_execution_not_spare(struct drop_worker *worker, const char *why)
+void drop_execution_not_spare(struct drop_worker *worker, const char *why, bool may)
 {
     struct drop_pool *pool = worker->pool;
-    bool ended = worker->execution->reaped;
     if (!pool->exec->spares.most || worker->execution->generation != pool->exec->generation
-        || (ended && ++pool->exec->ended_early < ENDED_EARLY_MAX))
+        || (may && ++pool->exec->ended_early < ENDED_EARLY_MAX))
         return;
     pool->exec->spares.least = pool->exec->spares.most = pool->exec->spares.target = 0;
     drop_reactor_tell(pool->reactor, DROP_SPARES_OFF, pool->id, 0, 0, why, strlen(why));
 }
 
-static void kill_group(struct drop_worker *worker)
+static void kill_group(const struct drop_worker *worker)
 {
-    struct drop_exec *exec = worker->pool->exec;
+    const struct drop_execution *execution = worker->execution;
     kill(-worker->pid, SIGKILL);
-    if (drop_recipe_slots(exec->recipe))
-        drop_recipe_kill_slot(exec->recipe, worker->execution->slot);
+    if (drop_recipe_slots(execution->recipe))
+        drop_recipe_kill_slot(execution->recipe, execution->slot);
 }
 
 void drop_execution_reap(struct drop_worker *worker)
 {
     struct drop_execution *execution = worker->execution;
-    struct drop_exec *exec = worker->pool->exec;
     kill_group(worker);
     execution->exit = drop_reap(execution->exit_source.fd, false);
     execution->out_of_memory =
         execution->exit.signalled && execution->exit.number == SIGKILL
-        && drop_recipe_oom_kills(exec->recipe, execution->slot) > execution->oom_kills;
+        && drop_recipe_oom_kills(execution->recipe, execution->slot) > execution->oom_kills;
     execution->reaped = true;
     drop_reactor_unwatch(worker->reactor, &execution->exit_source);
     close(execution->exit_source.fd);
@@ -95,8 +104,12 @@ void drop_execution_ask_tail(struct drop_worker *worker)
         record = drop_record_create(DROP_COMMAND_TAIL, worker->id,
                                     (uintptr_t)&worker->reactor->commands, 0,
                                     DROP_LOGSINK_TAIL_MAX);
-    if (record && logs->tail(logs->context, worker->mark, reply, record) == 0)
+    if (record && logs->tail(logs->context, worker->mark, reply, record) == 0) {
+        worker->execution->asked_ns = worker->reactor->now_ns;
+        drop_timer_arm(&worker->reactor->timers, &worker->timer,
+                       worker->reactor->now_ns + DROP_TAIL_NS);
         return;
+    }
     free(record);
     drop_exec_tail(worker, "", 0);
 }
@@ -117,8 +130,17 @@ void drop_execution_end(struct drop_worker *worker)
             close(pidfd);
         }
     }
+    leave_place(worker);
     exec->slots[execution->slot / 64] &= ~(1ull << execution->slot % 64);
     /* An event of this turn may still name it: it is freed with the worker. */
     execution->worker = NULL;
     drop_exec_touch(worker->pool);
+}
+
+void drop_execution_free(struct drop_execution *execution)
+{
+    if (!execution)
+        return;
+    drop_recipe_release(execution->recipe);
+    free(execution);
 }

@@ -11,31 +11,44 @@ enum drop_execution_state {
     DROP_EXECUTION_ENDING, /* it owes nothing any more */
 };
 
+/* How long the logger has to say how its stderr ended; the error goes without then. */
+#define DROP_TAIL_NS (1000 * DROP_NS_PER_MS)
+
 struct drop_execution {
     struct drop_source exit_source; /* its pidfd */
     struct drop_worker *worker;
     enum drop_execution_state state;
-    uint64_t generation;
+    struct drop_recipe *recipe; /* by which it was started: a reference */
+    uint64_t generation;        /* of the recipe */
     uint64_t oom_kills; /* of its slot, before it */
     uint32_t slot;
     struct drop_exit exit;
-    bool ended;  /* its stdout has, or nobody reads it any more */
+    uint64_t asked_ns; /* when the logger was asked for the end of its stderr; 0: it was not */
+    bool counted;  /* it is one of the at_most: from its message on, until it is dead */
+    bool in_parts; /* what it writes goes to its caller as it comes */
+    bool ended;    /* its stdout has, or nobody reads it any more */
     bool reaped;
     bool out_of_memory;
 };
 
 /* It was given its message. */
 void drop_execution_runs(struct drop_worker *worker);
-/* It has answered, failed, or is not needed: its place may be taken. More than once is allowed. */
+/* It has answered, failed, or is not needed. More than once is allowed. */
 void drop_execution_ends(struct drop_worker *worker);
-/* It cannot be kept ready; the pool does without, at once or when it happens again. */
-void drop_execution_not_spare(struct drop_worker *worker, const char *why);
+/* It was ready, and wrote or ended. The pool does without ready ones, at once or, when they `may`
+ * for once, if it has become a habit. */
+void drop_execution_not_spare(struct drop_worker *worker, const char *why, bool may);
 /* Kills what is left of its group and slot, then takes its exit status. */
 void drop_execution_reap(struct drop_worker *worker);
 /* Asks the logger for the end of its stderr; drop_exec_tail gets it. */
 void drop_execution_ask_tail(struct drop_worker *worker);
-/* Frees it; a process that still runs is killed and buried elsewhere. */
+/* Its worker is gone: a process that still runs is killed and buried elsewhere. */
 void drop_execution_end(struct drop_worker *worker);
+/* NULL is allowed. */
+void drop_execution_free(struct drop_execution *execution);
+
+/* Those that are ready can be given a message or not, all at once. */
+void drop_execution_file_ready(struct drop_pool *pool);
 
 /* Lets the reactor hear of its exit. 0, or -1. (exec.c) */
 int drop_exec_watch(struct drop_worker *worker);

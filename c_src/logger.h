@@ -3,7 +3,7 @@
  * It reads a burst (at most DROP_LOGWRITER_BURST) from each ready pipe, formats it, and has it on
  * its way to the disk before it reads the next one. It takes a turn at most once in
  * DROP_LOGGER_TURN_NS: under load one wake-up serves many lines, and a worker in an endless loop of
- * writing gets one burst through in each turn (64 MB/s), whatever of that is cut, and no more: it
+ * writing gets one burst through in each turn (130 MB/s), whatever of that is cut, and no more: it
  * waits for its full pipe, and the CPU is for others. A line that comes after a pause is read at
  * once.
  *

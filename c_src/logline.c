@@ -7,11 +7,12 @@
 #include <time.h>
 
 #define HEXADECIMAL "0123456789abcdef"
-/* blocks whose newlines are counted in the bytes of one */
-#define COUNTED 255
-
 /* Bytes that are looked at in one step; a compiler has instructions for it, or makes some. */
 typedef unsigned char block __attribute__((vector_size(16)));
+
+/* bytes counted in one round of the loop, and rounds before the bytes of a count are full */
+#define STEP (4 * sizeof(block))
+#define STEPS_MAX 127
 
 /* Two decimal digits. */
 static void put_two(char *out, int number)
@@ -207,19 +208,35 @@ size_t drop_logline_format(char *out, const struct drop_logline_stamp *stamp,
     return (size_t)(out - start);
 }
 
+/* Bytes of a block that are newlines: -1 each. */
+static block newlines(const char *bytes)
+{
+    block part;
+    memcpy(&part, bytes, sizeof part);
+    return (block)(part == '\n');
+}
+
+/* The newlines of `steps` times four blocks. What a flood costs is mostly this. */
+static uint64_t count_blocks(const char *bytes, size_t steps)
+{
+    block one = {0}, two = {0};
+    uint64_t lines = 0;
+    for (const char *end = bytes + steps * STEP; bytes < end; bytes += STEP) {
+        one -= newlines(bytes) + newlines(bytes + sizeof(block));
+        two -= newlines(bytes + 2 * sizeof(block)) + newlines(bytes + 3 * sizeof(block));
+    }
+    for (size_t i = 0; i < sizeof(block); i++)
+        lines += (uint64_t)one[i] + two[i];
+    return lines;
+}
+
 uint64_t drop_logline_count(const char *bytes, size_t length)
 {
     const char *end = bytes + length;
     uint64_t lines = 0;
-    while ((size_t)(end - bytes) >= sizeof(block)) {
-        block found = {0}, part;
-        for (int i = 0; i < COUNTED && (size_t)(end - bytes) >= sizeof part; i++) {
-            memcpy(&part, bytes, sizeof part);
-            found -= (block)(part == '\n'); /* true is -1 */
-            bytes += sizeof part;
-        }
-        for (size_t i = 0; i < sizeof found; i++)
-            lines += found[i];
+    for (size_t steps; (steps = (size_t)(end - bytes) / STEP) > 0; bytes += steps * STEP) {
+        steps = steps < STEPS_MAX ? steps : STEPS_MAX;
+        lines += count_blocks(bytes, steps);
     }
     for (; bytes < end; bytes++)
         lines += *bytes == '\n';

@@ -23,6 +23,8 @@
 /* bytes read on in one stream at most: the largest pipe; a worker that goes on writing must not
  * keep the thread */
 #define READ_ON_MAX (1 << 20)
+/* bytes: half of what a pipe holds by default */
+#define HALF_FULL (32 << 10)
 #define MS_NS 1000000ull
 
 static uint64_t now(void)
@@ -90,9 +92,19 @@ static void end(struct drop_logger *logger, struct drop_logsource *source)
     drop_logthread_free(source);
 }
 
+/* Gives a pipe that was found half full room for a burst: who says much between two turns should
+ * not have to wait. Where the system has no memory for that, it stays as it is. */
+static void widen(struct drop_logsource *source)
+{
+    source->is_wide = true;
+    fcntl(source->stream.fd, F_SETPIPE_SZ, DROP_LOGWRITER_BURST);
+}
+
 /* What a read has come to. */
 static void served(struct drop_logger *logger, struct drop_logsource *source, ssize_t length)
 {
+    if (length >= HALF_FULL && !source->is_wide)
+        widen(source);
     if (length < 0)
         end(logger, source);
     else

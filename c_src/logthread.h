@@ -17,6 +17,7 @@ struct drop_logsource {
     struct drop_logsource **link;
     struct drop_logsource *next_restless;
     struct drop_logsource **restless_link; /* NULL: not in that list */
+    bool is_wide; /* its pipe was made larger */
     struct drop_logstream stream;
 };
 

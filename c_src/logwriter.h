@@ -18,8 +18,8 @@
 #include "logset.h"
 #include "logtail.h"
 
-/* bytes of one read: what a pipe holds by default, so that a burst empties it */
-#define DROP_LOGWRITER_BURST (64u << 10)
+/* bytes of one read: twice what a pipe holds by default, so that a burst empties it */
+#define DROP_LOGWRITER_BURST (128u << 10)
 /* bytes formatted before they are written: one burst of lines of more than 50 bytes is one write */
 #define DROP_LOGWRITER_OUTPUT (256u << 10)
 

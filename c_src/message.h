@@ -17,8 +17,8 @@ struct drop_connection;
 
 #define DROP_TICKET_BROADCAST 0x01u /* one copy for this worker only: never requeued */
 #define DROP_TICKET_LATE 0x02u      /* its caller was told timeout or cancelled already */
-#define DROP_TICKET_PARTS 0x08u     /* its caller takes the answer in parts, as they come */
 #define DROP_TICKET_PROBE 0x04u     /* asks whether the worker is well: of no interest but to us */
+#define DROP_TICKET_PARTS 0x08u     /* its caller takes the answer in parts, as they come */
 
 struct drop_ticket {
     uint64_t id; /* the caller's, handed down to the events that it causes */
@@ -29,6 +29,12 @@ struct drop_ticket {
     uint16_t attempts;    /* workers that died with it at their head */
     uint16_t flags;
 };
+
+/* Whether another worker may be given it. */
+static inline bool drop_ticket_is_wanted(const struct drop_ticket *ticket)
+{
+    return !(ticket->flags & (DROP_TICKET_BROADCAST | DROP_TICKET_LATE | DROP_TICKET_PROBE));
+}
 
 struct drop_message {
     struct drop_message *next;

@@ -7,12 +7,15 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "reap.h"
+
+#define WATCHED_FIRST 16u
 
 enum request { START, BURY, STOP };
 
@@ -27,6 +30,9 @@ struct drop_nursery {
     struct drop_channel *births;
     const struct drop_logsink *logs;
     pthread_t thread;
+    struct pollfd *watched; /* the requests, then pidfds of the dying; the thread's own */
+    size_t watched_count;
+    size_t watched_capacity;
 };
 
 static void close_all(const int *descriptors, int count)
@@ -105,38 +111,103 @@ static void on_start(struct drop_nursery *nursery, struct drop_record *request)
     struct start *asked = (struct start *)(void *)request->bytes;
     struct drop_conception *conception = &asked->conception;
     conception->name = asked->name;
-    struct drop_birth birth = {.generation = conception->generation, .slot = conception->slot};
+    struct drop_birth birth = {
+        .generation = conception->generation,
+        .recipe = conception->recipe,
+        .slot = conception->slot,
+    };
     start(nursery, conception, &birth);
-    drop_recipe_release(conception->recipe);
     /* The record was made before the process, so that nothing can fail any more. */
     struct drop_record *born = (struct drop_record *)(uintptr_t)request->c;
     memcpy(born->bytes, &birth, sizeof birth);
     drop_channel_send(nursery->births, born);
 }
 
+static void reap(int pidfd)
+{
+    drop_reap(pidfd, true);
+    close(pidfd);
+}
+
+/* It may take a while to die: a large one a second, one that waits for a broken disk for ever. The
+ * others are started meanwhile. */
+static void on_bury(struct drop_nursery *nursery, int pidfd)
+{
+    if (nursery->watched_count == nursery->watched_capacity) {
+        size_t capacity = 2 * nursery->watched_capacity;
+        struct pollfd *grown = realloc(nursery->watched, capacity * sizeof *grown);
+        if (!grown) {
+            reap(pidfd);
+            return;
+        }
+        nursery->watched = grown;
+        nursery->watched_capacity = capacity;
+    }
+    nursery->watched[nursery->watched_count++] = (struct pollfd){.fd = pidfd, .events = POLLIN};
+}
+
+static void reap_the_dead(struct drop_nursery *nursery)
+{
+    for (size_t i = nursery->watched_count; i-- > 1;) {
+        if (!nursery->watched[i].revents)
+            continue;
+        reap(nursery->watched[i].fd);
+        nursery->watched[i] = nursery->watched[--nursery->watched_count];
+    }
+}
+
+/* False: it was told to stop. */
+static bool carry_out(struct drop_nursery *nursery)
+{
+    struct drop_record *request = drop_channel_take(&nursery->requests);
+    bool going = true;
+    while (request) {
+        struct drop_record *next = request->next;
+        if (request->kind == START)
+            on_start(nursery, request);
+        else if (request->kind == BURY)
+            on_bury(nursery, (int)request->a);
+        else
+            going = false;
+        free(request);
+        request = next;
+    }
+    return going;
+}
+
 static void *run(void *argument)
 {
     struct drop_nursery *nursery = argument;
-    bool stopping = false;
-    while (!stopping) {
-        struct pollfd wait = {.fd = nursery->requests.event_fd, .events = POLLIN};
-        poll(&wait, 1, -1);
-        struct drop_record *request = drop_channel_take(&nursery->requests);
-        while (request) {
-            struct drop_record *next = request->next;
-            if (request->kind == START) {
-                on_start(nursery, request);
-            } else if (request->kind == BURY) {
-                drop_reap((int)request->a, true);
-                close((int)request->a);
-            } else {
-                stopping = true;
-            }
-            free(request);
-            request = next;
-        }
-    }
+    do {
+        poll(nursery->watched, nursery->watched_count, -1);
+        reap_the_dead(nursery);
+    } while (carry_out(nursery));
+    while (nursery->watched_count > 1)
+        reap(nursery->watched[--nursery->watched_count].fd);
     return NULL;
+}
+
+/* 0 or an errno. */
+static int open_parts(struct drop_nursery *nursery)
+{
+    nursery->watched_capacity = WATCHED_FIRST;
+    nursery->watched = calloc(WATCHED_FIRST, sizeof *nursery->watched);
+    if (!nursery->watched)
+        return ENOMEM;
+    int failed = drop_channel_init(&nursery->requests);
+    nursery->watched[nursery->watched_count++] =
+        (struct pollfd){.fd = nursery->requests.event_fd, .events = POLLIN};
+    return failed;
+}
+
+static int start_thread(struct drop_nursery *nursery)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int failed = pthread_create(&nursery->thread, NULL, run, nursery);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return failed;
 }
 
 struct drop_nursery *drop_nursery_create(struct drop_channel *births,
@@ -147,17 +218,11 @@ struct drop_nursery *drop_nursery_create(struct drop_channel *births,
         return NULL;
     nursery->births = births;
     nursery->logs = logs;
-    int failed = drop_channel_init(&nursery->requests);
-    if (!failed) {
-        sigset_t all, before;
-        sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, &all, &before);
-        failed = pthread_create(&nursery->thread, NULL, run, nursery);
-        pthread_sigmask(SIG_SETMASK, &before, NULL);
-        if (failed)
-            drop_channel_close(&nursery->requests);
-    }
+    int failed = open_parts(nursery);
+    if (!failed && (failed = start_thread(nursery)))
+        drop_channel_close(&nursery->requests);
     if (failed) {
+        free(nursery->watched);
         free(nursery);
         errno = failed;
         return NULL;
@@ -204,5 +269,6 @@ void drop_nursery_destroy(struct drop_nursery *nursery)
     drop_channel_send(&nursery->requests, request);
     pthread_join(nursery->thread, NULL);
     drop_channel_close(&nursery->requests);
+    free(nursery->watched);
     free(nursery);
 }

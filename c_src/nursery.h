@@ -1,5 +1,5 @@
 /* The thread that starts the processes of exec functions, so that no start stops the reactor, and
- * that waits for those which nobody else waits for.
+ * that reaps those which nobody else waits for.
  *
  * Requests go in through a channel; each process that was started (or could not be) comes out as a
  * BORN command in the reactor's own channel. All processes die with this thread (PDEATHSIG), which
@@ -20,8 +20,9 @@ struct drop_nursery;
 /* Bytes of a BORN command (a: pool). */
 struct drop_birth {
     uint64_t generation; /* of the recipe, as it was asked for */
+    struct drop_recipe *recipe; /* a reference, which passes to whoever takes the record */
     uint32_t slot;
-    int error; /* errno, 0: it runs, and the rest is valid and passes to whoever takes the record */
+    int error; /* errno, 0: it runs, and the rest is valid and passes as well */
     enum drop_spawn_step step;
     pid_t pid;
     int pidfd;
@@ -47,8 +48,8 @@ struct drop_nursery *drop_nursery_create(struct drop_channel *births,
                                          const struct drop_logsink *logs);
 /* 0, or -1 without memory (the reference stays the caller's). */
 int drop_nursery_start(struct drop_nursery *nursery, const struct drop_conception *conception);
-/* Waits for a process that was killed, then closes its pidfd; so that the reactor need not. 0, or
- * -1 without memory. */
+/* Reaps a process that was killed, once it is dead, and closes its pidfd. 0, or -1 without
+ * memory. */
 int drop_nursery_bury(struct drop_nursery *nursery, int pidfd);
 /* Carries out what was asked for, ends the thread, frees it. */
 void drop_nursery_destroy(struct drop_nursery *nursery);

@@ -79,6 +79,7 @@ size_t drop_ordered_parse(struct drop_worker *worker, char *bytes, size_t length
 {
     struct drop_pool *pool = worker->pool;
     struct drop_tally tally = {0};
+    struct drop_buffer *lender = worker->reactor->lender;
     size_t at = 0;
     size_t scanned = worker->scanned;
     worker->scanned = worker->needed = 0;
@@ -104,13 +105,8 @@ size_t drop_ordered_parse(struct drop_worker *worker, char *bytes, size_t length
         if (pool->options.ncm)
             answer.length = (uint32_t)drop_ncm_decode(answer.bytes, answer.length);
         worker->head++;
-        if (ticket.flags & DROP_TICKET_PROBE)
-            drop_health_answered(worker, &answer);
-        else
-            drop_pass_deliver(pool, ticket, &answer);
-        drop_tally_latency(pool, &tally, ticket.accepted_ns);
-        tally.answers++;
-        tally.bytes += answer.length;
+        drop_pass_lend(worker, lender, at + answer.used == length);
+        drop_pass_answered(worker, &tally, ticket, &answer);
         tally.outgoing += ticket.length;
         at += answer.used;
         scanned = 0;
@@ -146,7 +142,9 @@ void drop_ordered_settle(struct drop_worker *worker, enum drop_status status, co
         pool->inflight--;
         /* Of a message that waits for the pipe nothing was lost with the worker. */
         bool head = worker->tail == worker->head && worker->written;
-        if (head && (status != DROP_ERROR || ticket->attempts >= pool->options.retries)) {
+        if (head
+            && (status != DROP_ERROR || ticket->attempts >= pool->options.retries
+                || !drop_ticket_is_wanted(ticket))) {
             drop_pool_fail_ticket(pool, ticket, status, text);
             continue;
         }

@@ -77,15 +77,15 @@ static inline char *begin_frame(struct drop_connection *connection, enum drop_fr
 }
 
 /* A large answer leaves from the block that it was received in. False: it cannot, copy it. */
-static bool answer_lent(struct drop_connection *connection, uint64_t id, const char *payload,
-                        size_t length)
+static bool answer_lent(struct drop_connection *connection, uint64_t id, enum drop_status status,
+                        const char *payload, size_t length)
 {
     struct drop_reactor *reactor = connection->reactor;
     struct drop_buffer body = {0};
     if (connection->state >= DROP_CONNECTION_LEAVING
         || !drop_buffer_adopt(&body, reactor->lender, payload, length, 0, 0))
         return false;
-    if (!begin_frame(connection, DROP_ANSWER, 0, DROP_OK, id, length, 0)
+    if (!begin_frame(connection, DROP_ANSWER, 0, (uint8_t)status, id, length, 0)
         || !push_segment(connection, &connection->output) || !push_segment(connection, &body)) {
         drop_buffer_release(&body, &reactor->memory);
         if (connection->state < DROP_CONNECTION_CLOSED)
@@ -105,7 +105,7 @@ void drop_output_frame(struct drop_connection *connection, enum drop_frame_type 
 void drop_connection_answer(struct drop_connection *connection, uint64_t id,
                             enum drop_status status, const char *payload, size_t length)
 {
-    if (length > DROP_LARGE && answer_lent(connection, id, payload, length))
+    if (length > DROP_LARGE && answer_lent(connection, id, status, payload, length))
         return;
     char *place =
         begin_frame(connection, DROP_ANSWER, 0, (uint8_t)status, id, length, length);
@@ -159,17 +159,15 @@ static void weigh_output(struct drop_connection *connection)
         drop_connection_go_on_later(connection);
 }
 
-/* Sends as much of the buffer as the socket takes: false when it takes no more, or is broken. */
-static bool send_some(struct drop_connection *connection, struct drop_buffer *buffer,
-                      size_t *counted)
+/* Sends as much of the buffer as the socket takes: false when it takes no more, or is broken.
+ * `more` follows at once; TCP would keep the last bytes back for 200 ms if nothing did. */
+static bool send_some(struct drop_connection *connection, struct drop_buffer *buffer, bool more)
 {
     size_t waiting = drop_buffer_length(buffer);
     ssize_t count = send(connection->source.fd, drop_buffer_data(buffer), waiting,
-                         MSG_NOSIGNAL | MSG_DONTWAIT | (counted ? MSG_MORE : 0));
+                         MSG_NOSIGNAL | MSG_DONTWAIT | (more ? MSG_MORE : 0));
     if (count < 0)
         return errno == EINTR;
-    if (counted)
-        *counted -= (size_t)count;
     drop_buffer_consume(buffer, &connection->reactor->memory, (size_t)count);
     connection->progress_ns = connection->reactor->now_ns;
     return true;
@@ -183,12 +181,15 @@ void drop_connection_flush(struct drop_connection *connection)
     if (connection->state == DROP_CONNECTION_CLOSED)
         return;
     while (going && (segment = connection->segments.first)) {
-        going = send_some(connection, &segment->buffer, &connection->segments.bytes);
+        size_t before = drop_buffer_length(&segment->buffer);
+        going = send_some(connection, &segment->buffer,
+                          segment->next || drop_buffer_length(&connection->output));
+        connection->segments.bytes -= before - drop_buffer_length(&segment->buffer);
         if (!segment->buffer.bytes)
             pop_segment(connection);
     }
     while (going && drop_buffer_length(&connection->output))
-        going = send_some(connection, &connection->output, NULL);
+        going = send_some(connection, &connection->output, false);
     if (!going && errno != EAGAIN) {
         drop_connection_close(connection);
         return;

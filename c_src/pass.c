@@ -29,6 +29,7 @@ void drop_tally_close(struct drop_worker *worker, struct drop_tally *tally)
 {
     struct drop_pool *pool = worker->pool;
     struct drop_reactor *reactor = worker->reactor;
+    uint32_t answers = tally->answers - tally->probes; /* to messages */
     if (!tally->answers)
         return;
     if (tally->run)
@@ -39,14 +40,14 @@ void drop_tally_close(struct drop_worker *worker, struct drop_tally *tally)
     }
     uint64_t service_ns = reactor->now_ns - worker->head_since_ns;
     worker->head_since_ns = reactor->now_ns;
-    worker->answered += tally->answers;
+    worker->answered += answers;
     pool->inflight -= tally->answers;
-    pool->counters.answers += tally->answers;
+    pool->counters.answers += answers;
     pool->counters.bytes_out += tally->bytes;
     reactor->pending -= tally->answers;
     if (worker->mark)
         drop_callmark_answered(worker->mark, drop_worker_inflight(worker));
-    if (reactor->options.gather)
+    if (reactor->options.gather && answers && !worker->execution) /* which is dead */
         drop_reactor_move(reactor,
                           drop_placement_answered(&reactor->placement, service_ns,
                                                   reactor->pending + tally->answers - 1),

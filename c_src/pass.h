@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "health.h"
 #include "reactor.h"
 
 enum drop_found { DROP_FOUND, DROP_INCOMPLETE, DROP_TOO_LONG };
@@ -19,7 +20,8 @@ struct drop_answer {
 
 /* What one pass did, for the books. */
 struct drop_tally {
-    uint32_t answers;
+    uint32_t answers; /* probes included */
+    uint32_t probes;
     uint64_t bytes;
     size_t outgoing;      /* bytes of the answered messages that the worker still keeps */
     uint64_t accepted_ns; /* of the run of messages accepted at the same time */
@@ -63,6 +65,13 @@ static inline enum drop_found drop_find_line(struct drop_worker *worker, char *b
     return DROP_FOUND;
 }
 
+/* An answer that ends what was read may be taken over with its block, and no other one. */
+static inline void drop_pass_lend(struct drop_worker *worker, struct drop_buffer *lender,
+                                  bool is_last)
+{
+    worker->reactor->lender = is_last ? lender : NULL;
+}
+
 static inline void drop_tally_latency(struct drop_pool *pool, struct drop_tally *tally,
                                       uint64_t accepted_ns)
 {
@@ -76,21 +85,43 @@ static inline void drop_tally_latency(struct drop_pool *pool, struct drop_tally 
     tally->run = 1;
 }
 
-/* Hands the answer to its caller and to the subscribers. The ticket has left the worker already. */
-static inline void drop_pass_deliver(struct drop_pool *pool, struct drop_ticket ticket,
-                                     const struct drop_answer *answer)
+/* Hands the answer to its caller. */
+static inline void drop_pass_reply(struct drop_pool *pool, struct drop_ticket ticket,
+                                   const struct drop_answer *answer)
 {
     if (ticket.connection) {
-        if (pool->subscription_count)
-            pool->reactor->lender = NULL; /* the subscribers need it too */
         drop_connection_answer(ticket.connection, ticket.id, DROP_OK, answer->bytes,
                                answer->length);
         drop_connection_release(ticket.connection);
     } else if (ticket.flags & DROP_TICKET_LATE) {
         pool->counters.late++;
     }
+}
+
+/* Hands the answer to its caller and to the subscribers. */
+static inline void drop_pass_deliver(struct drop_pool *pool, struct drop_ticket ticket,
+                                     const struct drop_answer *answer)
+{
+    if (ticket.connection && pool->subscription_count)
+        pool->reactor->lender = NULL; /* the subscribers need it too */
+    drop_pass_reply(pool, ticket, answer);
     if (pool->subscription_count)
         drop_events_emit(pool, ticket.id, answer->bytes, answer->length);
+}
+
+/* The ticket has left the worker, and this is its answer. */
+static inline void drop_pass_answered(struct drop_worker *worker, struct drop_tally *tally,
+                                      struct drop_ticket ticket, const struct drop_answer *answer)
+{
+    tally->answers++;
+    if (ticket.flags & DROP_TICKET_PROBE) {
+        tally->probes++;
+        drop_health_answered(worker, answer);
+        return;
+    }
+    tally->bytes += answer->length;
+    drop_tally_latency(worker->pool, tally, ticket.accepted_ns);
+    drop_pass_deliver(worker->pool, ticket, answer);
 }
 
 /* Whether the answer can go everywhere it must; otherwise the worker stands in a line. */

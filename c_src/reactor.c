@@ -306,6 +306,7 @@ void drop_reactor_stop(struct drop_reactor *reactor)
         pthread_join(reactor->thread, NULL);
         reactor->started = false;
     }
+    reactor->stopping = true;
     /* Before the commands are read for the last time: all births are among them then. */
     drop_nursery_destroy(reactor->nursery);
     reactor->nursery = NULL;

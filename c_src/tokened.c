@@ -160,6 +160,25 @@ static void drop_kept(struct drop_worker *worker, struct place *place)
     place->kept = NULL;
 }
 
+/* Takes the ticket out of its place; the message is nobody's then. */
+static struct drop_ticket leave(struct drop_worker *worker, struct place *place)
+{
+    struct drop_ticket ticket = place->ticket;
+    drop_kept(worker, place);
+    release(worker->tokens, place);
+    worker->head++;
+    worker->pool->inflight--;
+    return ticket;
+}
+
+/* The worker goes because of this message's answer. */
+static void fail_too_large(struct drop_worker *worker, struct place *place)
+{
+    struct drop_ticket ticket = leave(worker, place);
+    drop_pool_fail_ticket(worker->pool, &ticket, DROP_TOO_LARGE,
+                          "the function's answer is larger than the node's payload_max");
+}
+
 /* An answer that nobody waits for is counted, and told of now and then: a function that repeats
  * itself a million times must not fill the journal. */
 static void tell_unknown(struct drop_worker *worker, const struct drop_answer *answer)
@@ -181,7 +200,9 @@ size_t drop_tokened_parse(struct drop_worker *worker, char *bytes, size_t length
 {
     struct drop_pool *pool = worker->pool;
     struct drop_tally tally = {0};
-    size_t line_max = (size_t)worker->reactor->options.payload_max + DROP_TOKEN_PREFIX_MAX;
+    struct drop_buffer *lender = worker->reactor->lender;
+    size_t payload_max = worker->reactor->options.payload_max;
+    size_t line_max = payload_max + DROP_TOKEN_PREFIX_MAX;
     size_t at = 0;
     size_t scanned = worker->scanned;
     worker->scanned = worker->needed = 0;
@@ -189,13 +210,18 @@ size_t drop_tokened_parse(struct drop_worker *worker, char *bytes, size_t length
         struct drop_answer answer;
         enum drop_found found =
             drop_find_line(worker, bytes + at, length - at, scanned, line_max, &answer);
-        if (found != DROP_FOUND) {
-            if (found == DROP_TOO_LONG)
-                *end = DROP_PASS_TOO_LONG;
+        if (found == DROP_INCOMPLETE)
+            break;
+        size_t prefix = 0;
+        struct place *place =
+            find_place(worker->tokens, bytes + at,
+                       found == DROP_FOUND ? answer.length : DROP_TOKEN_PREFIX_MAX, &prefix);
+        if (found == DROP_TOO_LONG || (place && answer.length - prefix > payload_max)) {
+            if (place)
+                fail_too_large(worker, place);
+            *end = DROP_PASS_TOO_LONG;
             break;
         }
-        size_t prefix = 0;
-        struct place *place = find_place(worker->tokens, answer.bytes, answer.length, &prefix);
         if (place) {
             answer.bytes += prefix;
             answer.length -= (uint32_t)prefix;
@@ -209,13 +235,8 @@ size_t drop_tokened_parse(struct drop_worker *worker, char *bytes, size_t length
             drop_kept(worker, place);
             release(worker->tokens, place);
             worker->head++;
-            drop_tally_latency(pool, &tally, ticket.accepted_ns);
-            tally.answers++;
-            tally.bytes += answer.length;
-            if (ticket.flags & DROP_TICKET_PROBE)
-                drop_health_answered(worker, &answer);
-            else
-                drop_pass_deliver(pool, ticket, &answer);
+            drop_pass_lend(worker, lender, at + answer.used == length);
+            drop_pass_answered(worker, &tally, ticket, &answer);
         } else {
             tell_unknown(worker, &answer);
         }
@@ -224,17 +245,6 @@ size_t drop_tokened_parse(struct drop_worker *worker, char *bytes, size_t length
     }
     drop_tally_close(worker, &tally);
     return at;
-}
-
-/* Takes the ticket out of its place; the message is nobody's then. */
-static struct drop_ticket leave(struct drop_worker *worker, struct place *place)
-{
-    struct drop_ticket ticket = place->ticket;
-    drop_kept(worker, place);
-    release(worker->tokens, place);
-    worker->head++;
-    worker->pool->inflight--;
-    return ticket;
 }
 
 /* What was not sent whole goes back, the newest first so that the mailbox has them in order. */
@@ -272,14 +282,19 @@ static void settle_sent(struct drop_worker *worker, struct place *place, enum dr
         status = DROP_ERROR;
         text = "its worker was killed, as it had answered nothing within the function's timeout";
     }
-    bool again = kept && status == DROP_ERROR && ticket.attempts < pool->options.retries;
-    if (again) {
+    if (status == DROP_TOO_LARGE) { /* the one whose answer it was has failed already */
+        status = DROP_ERROR;
+        text = "its worker was killed, as an answer of it was larger than the node's payload_max";
+    }
+    if (kept && status == DROP_ERROR && ticket.attempts < pool->options.retries
+        && drop_ticket_is_wanted(&ticket)) {
         ticket.attempts++;
         pool->counters.retried++;
-        drop_worker_give_back(worker, &ticket, kept->payload, kept->length);
-    } else {
-        drop_pool_fail_ticket(pool, &ticket, status, text);
+        kept->ticket = ticket;
+        drop_pool_requeue(pool, kept);
+        return;
     }
+    drop_pool_fail_ticket(pool, &ticket, status, text);
     if (kept)
         drop_message_destroy(&pool->reactor->memory, kept);
 }
@@ -325,6 +340,11 @@ void drop_tokened_expire(struct drop_worker *worker, uint64_t now_ns)
         if (!place->taken)
             continue;
         uint64_t end_ns = timeout_ns ? place->given_ns + timeout_ns : DROP_NEVER;
+        if (end_ns <= now_ns && place->ticket.flags & DROP_TICKET_PROBE) {
+            drop_worker_gone(worker, "timeout", DROP_ERROR,
+                             "its worker was killed, as it did not say in time that it is well");
+            return;
+        }
         if (end_ns <= now_ns) {
             time_out(worker, place);
             freed = true;

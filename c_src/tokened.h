@@ -35,7 +35,8 @@ void drop_tokened_settle(struct drop_worker *worker, enum drop_status status, co
 bool drop_tokened_cancel(struct drop_worker *worker, struct drop_connection *connection,
                          uint64_t id);
 /* Callers' deadlines and the function's timeout. One message that takes too long fails alone; a
- * worker that has answered nothing for the whole timeout is gone. */
+ * worker that has answered nothing for the whole timeout, or not a question after its health, is
+ * gone. */
 void drop_tokened_expire(struct drop_worker *worker, uint64_t now_ns);
 
 #endif

@@ -10,6 +10,7 @@
 
 #include "answers.h"
 #include "exec.h"
+#include "execution.h"
 #include "health.h"
 #include "line.h"
 #include "ordered.h"
@@ -34,7 +35,7 @@ static int set_nonblocking(int fd)
 static void free_parts(struct drop_worker *worker)
 {
     drop_tokens_destroy(worker->tokens);
-    free(worker->execution);
+    drop_execution_free(worker->execution);
     free(worker->health);
     free(worker->tickets);
     free(worker);
@@ -217,6 +218,16 @@ static void watch_input(struct drop_worker *worker, bool full)
     worker->writing = full;
 }
 
+/* It takes no more. */
+static void broken_input(struct drop_worker *worker, size_t before)
+{
+    watch_input(worker, false); /* it may wait long yet, and this would be told all along */
+    if (worker->tokens)
+        drop_tokened_written(worker, before);
+    if (!worker->ended) /* or it is dead, and how it died will be told soon */
+        drop_worker_finish_reading(worker, "write", "the worker closed its stdin");
+}
+
 void drop_worker_flush(struct drop_worker *worker)
 {
     size_t before = worker->written;
@@ -232,8 +243,7 @@ void drop_worker_flush(struct drop_worker *worker)
         } else if (worker->execution && errno == EPIPE) {
             worker->written = drop_buffer_length(&worker->outgoing); /* it needs no more of it */
         } else if (errno != EINTR) {
-            watch_input(worker, false); /* it may wait long yet, and this would be told all along */
-            drop_worker_finish_reading(worker, "write", "the worker closed its stdin");
+            broken_input(worker, before);
             return;
         }
     }
@@ -294,10 +304,9 @@ static void detach(struct drop_worker *worker)
 void drop_worker_give_back(struct drop_worker *worker, struct drop_ticket *ticket,
                            const char *payload, uint32_t length)
 {
-    const unsigned unwanted = DROP_TICKET_BROADCAST | DROP_TICKET_LATE | DROP_TICKET_PROBE;
     struct drop_pool *pool = worker->pool;
     struct drop_message *message = NULL;
-    if (!(ticket->flags & unwanted))
+    if (drop_ticket_is_wanted(ticket))
         message = drop_message_create(&pool->reactor->memory, ticket, payload, length,
                                       &worker->outgoing);
     if (message)
@@ -369,24 +378,10 @@ void drop_worker_check_drained(struct drop_worker *worker)
         return;
     detach(worker);
     drop_buffer_release(&worker->inbox, &worker->reactor->memory);
+    drop_buffer_release(&worker->outgoing, &worker->reactor->memory); /* of what timed out */
     drop_reactor_tell(worker->reactor, DROP_WORKER_DRAINED, pool->id, worker->id,
                       worker->answered, NULL, 0);
     if (pool->refusal && !pool->worker_count)
         drop_pool_fail_waiting(pool, DROP_NO_WORKER, pool->refusal);
     drop_pool_refill(pool);
-}
-
-bool drop_worker_cancel(struct drop_worker *worker, struct drop_connection *connection,
-                        uint64_t id)
-{
-    if (worker->tokens)
-        return drop_tokened_cancel(worker, connection, id);
-    for (uint32_t i = worker->head; i != worker->tail; i++) {
-        struct drop_ticket *ticket = &worker->tickets[i & worker->ticket_mask];
-        if (ticket->connection != connection || ticket->id != id)
-            continue;
-        drop_worker_abandon(worker, ticket, DROP_CANCELLED, "cancelled by the caller");
-        return true;
-    }
-    return false;
 }

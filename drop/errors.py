@@ -11,9 +11,14 @@ import os
 
 
 class DropError(Exception):
-    """A call (or another request) that did not succeed; `str()` is a text for people."""
+    """A call (or another request) that did not succeed; `str()` is a text for people.
+
+    `call_id` is the id of the call as a node's logs show it, 16 hex digits; None for what is no
+    call, or never had an id.
+    """
 
     status = "error"
+    call_id: str | None = None
 
     def __init__(self, text: str = "") -> None:
         super().__init__(text or self.status.replace("_", " "))

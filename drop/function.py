@@ -298,14 +298,14 @@ def _write(descriptor: int, data: bytes) -> None:
 
 
 def _run_in_turn(function: Function[Any], parser: _Lines, pipes: _Pipes) -> None:
-    chunk = b"more"
+    chunk, handler, opened, sealed = b"more", function.handler, function.opened, function.sealed
     while chunk and not parser.fault:
         chunk = os.read(pipes.input, PIPE_BYTES)
         answers, held, since = [], 0, monotonic()
         try:
             for message in parser.feed(chunk) if chunk else parser.end():
                 try:
-                    answer = function.sealed(message, function.handler(function.opened(message)))
+                    answer = sealed(message, handler(opened(message)))
                 except Exception as error:
                     answer = function.failed(message, error)
                 answers.append(answer)

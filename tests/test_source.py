@@ -96,8 +96,9 @@ def tracked(*patterns: str) -> list[Path]:
 
 PYTHON = tracked("*.py", ".ci/*.py", "drop/**/*.py", "tests/**/*.py", "bench/**/*.py")
 CYTHON = tracked("drop/**/*.pyx", "drop/**/*.pxd", "drop/**/*.pxi", "drop/**/*.pyi")
-C = tracked("c_src/*.[ch]", "tests/**/*.[ch]", "bench/**/*.[ch]")
-EXAMPLES = tracked("examples/**/*.py", "examples/**/*.c", "examples/**/*.sh", "examples/**/*.js")
+C = tracked("c_src/**/*.[ch]", "tests/**/*.[ch]", "bench/**/*.[ch]", "sdk/**/*.[ch]")
+SCRIPTS = ("py", "c", "sh", "js", "mjs", "ts")
+EXAMPLES = tracked(*(f"{tree}/**/*.{suffix}" for tree in ("examples", "sdk") for suffix in SCRIPTS))
 OTHER = tracked("Makefile", "**/*.mk", ".ci/run", "pyproject.toml", "MANIFEST.in")
 CODE = [*PYTHON, *CYTHON, *C, *EXAMPLES, *OTHER]
 PROSE = tracked("*.md", "docs/**/*.md", "examples/**/*.md")

@@ -105,7 +105,7 @@ static uint64_t log_lines(uint64_t messages)
     put_lines();
     struct drop_logline_stamp stamp = {0};
     struct drop_logline_tag tag;
-    drop_logline_tag_set(&tag, POOL, 1, 1234);
+    drop_logline_tag_set(&tag, POOL, strlen(POOL), 1, 1234);
     uint64_t seen = 0;
     for (uint64_t i = 0; i < messages; i++) {
         const char *at = buffer + i % IN_BUFFER * (PAYLOAD + 1);

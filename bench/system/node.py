@@ -30,6 +30,7 @@ class Node:
         self._functions = functions
         self._directory = tempfile.TemporaryDirectory(prefix="drop-bench-")
         self.var_dir = Path(self._directory.name)
+        self.var_dir.chmod(0o711)  # root's workers are somebody else, and start in it
         self.address = ""  # TCP
 
     def __enter__(self) -> Self:
@@ -67,6 +68,10 @@ class Node:
         with self._client() as client:
             found = client.control("worker.list")["workers"]
         return [worker["pid"] for worker in found if worker["pid"]]
+
+    def info(self) -> dict[str, Any]:
+        with self._client() as client:
+            return client.control("node.info")
 
     def statistics(self) -> dict[str, Any]:
         with self._client() as client:

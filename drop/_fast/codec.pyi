@@ -20,6 +20,8 @@ PONG: Final = 0x88
 GOAWAY: Final = 0x8F
 WAIT: Final = 1
 GAP: Final = 1
+PARTS: Final = 1
+MORE: Final = 1
 
 class Waiter(Protocol):
     """What a future must be able to do here."""
@@ -29,12 +31,25 @@ class Waiter(Protocol):
     def set_result(self, result: bytes, /) -> None: ...
     def set_exception(self, exception: BaseException, /) -> None: ...
 
+class PartsWaiter(Waiter, Protocol):
+    """One that takes an answer in parts; the last is its result."""
+
+    def part(self, part: bytes, /) -> None: ...
+
 class Encoder:
+    @property
+    def size(self) -> int: ...
     def __len__(self) -> int: ...
     def take(self) -> bytes: ...
     def hello(self, token: bytes = b"", version_min: int = 1, version_max: int = 1) -> None: ...
     def request(
-        self, kind: int, id: int, pool: str, payload: Octets | str, timeout_ms: int = 0
+        self,
+        kind: int,
+        id: int,
+        pool: str,
+        payload: Octets | str,
+        timeout_ms: int = 0,
+        flags: int = 0,
     ) -> None: ...
     def subscribe(self, id: int, pool: str, filter: Octets = b"", wait: bool = False) -> None: ...
     def unsubscribe(self, id: int) -> None: ...
@@ -73,6 +88,7 @@ class Requests:
     def outstanding(self) -> int: ...
     @property
     def full(self) -> bool: ...
+    def __init__(self, first: int = 1) -> None: ...
     def call(
         self,
         waiter: Waiter | None,
@@ -81,6 +97,7 @@ class Requests:
         payload: Octets | str,
         timeout_ms: int,
         deadline: float,
+        parts: bool = False,
     ) -> int: ...
     def call_batch(
         self,

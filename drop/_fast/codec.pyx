@@ -3,16 +3,18 @@
 
 `Encoder` appends frames to one growing bytes object, `Decoder` walks received bytes in place, and
 `Requests` ties the two together: who waits for which id. Neither knows of sockets, loops or clocks.
-Every frame costs one copy of its payload each way; the header is never seen by Python.
+Every frame costs one copy of its payload each way, a large one none; the header is never seen by
+Python.
 """
 
+from cpython.buffer cimport PyBuffer_FillInfo
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.object cimport PyObject
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memmove
 
-from drop.errors import BadRequest, CallTimeout, ProtocolError, TooLarge, error_for
+from drop.errors import BadRequest, CallTimeout, Overloaded, ProtocolError, TooLarge, error_for
 
 cdef extern from "Python.h":
     const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
@@ -24,7 +26,7 @@ cdef extern from "Python.h":
 HELLO, CALL, CAST, PUBLISH = 0x01, 0x02, 0x03, 0x04
 SUBSCRIBE, UNSUBSCRIBE, CANCEL, PING, STATISTICS = 0x05, 0x06, 0x07, 0x08, 0x09
 WELCOME, ANSWER, EVENT, PONG, GOAWAY = 0x81, 0x82, 0x85, 0x88, 0x8F
-WAIT, GAP = 1, 1
+WAIT, GAP, PARTS, MORE = 1, 1, 1, 1
 
 cdef enum:
     C_HELLO = 0x01, C_CALL = 0x02, C_CAST = 0x03, C_PUBLISH = 0x04
@@ -39,9 +41,16 @@ cdef enum:
     PING_MAX = 64
     TOKEN_MAX = 1024                # a HELLO must fit the 4096 bytes of a small frame
     SLOTS_FIRST = 64                # a client that calls one at a time needs no more
+    SLOTS_MAX = 1 << 16             # the lower 16 bits of an id
+    SLOT_BITS = 16
+    LARGE = 1 << 18                 # bytes of a payload from which on a copy costs more than a piece
+    FUTURE = -1                     # what a slot's waiter is, instead of a place in a Batch
+    IN_PARTS = -2
+    C_PARTS = 1
+    C_MORE = 1
 
 cdef Py_ssize_t CHUNK_FIRST = 4096          # bytes; a handful of calls
-cdef Py_ssize_t FRAME_MAX_LIMIT = 0x7FFFFFFF + 4
+cdef uint64_t FIRST_MAX = 1ull << 47        # leaves each slot as many ids as nobody can use up
 
 cdef bint[256] NAME_BYTES                   # which bytes a name may have; all others are zero
 for _byte in bytearray(b"$-./0123456789:ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz"):

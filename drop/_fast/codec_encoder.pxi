@@ -1,20 +1,36 @@
 # Part of codec.pyx: the frames that a client sends.
 
 cdef class Encoder:
-    """Frames, back to back. `take()` hands them over and starts anew."""
+    """Frames, back to back. `take()` hands them over and starts anew.
+
+    A payload of LARGE bytes that comes by Requests is not copied. It becomes a piece of its own,
+    behind the one that ends with its frame's head.
+    """
+
+    def __cinit__(self):
+        self.pieces = []
 
     def __dealloc__(self):
         Py_XDECREF(self.chunk)
 
     def __len__(self):
-        return self.used
+        return self.size + self.used
 
     def take(self):
-        """The bytes encoded since the last take(); no copy is made."""
+        """The next bytes to write, b"" when all are taken; no copy is made."""
+        cdef bytes piece
+        if self.pieces:
+            piece = self.pieces.pop(0)
+            self.size -= PyBytes_GET_SIZE(piece)
+            return piece
+        return self.finish()
+
+    cdef bytes finish(self):
+        """The chunk; the next frame begins another."""
         if self.chunk == NULL:
             return b""
         self.resize(self.used)
-        result = <object>self.chunk
+        result = <bytes>self.chunk
         Py_XDECREF(self.chunk)
         self.chunk = NULL
         self.used = self.capacity = 0
@@ -45,9 +61,11 @@ cdef class Encoder:
         self.used += size
         return at
 
-    cdef char *frame(self, int kind, int flags, int code, uint64_t id, Py_ssize_t body) except NULL:
-        """Write a header; the caller writes the `body` bytes that follow at the result."""
-        cdef char *at = self.room(HEADER + body)
+    cdef char *frame(self, int kind, int flags, int code, uint64_t id, Py_ssize_t body,
+                     Py_ssize_t away) except NULL:
+        """Write a header; the caller writes the `body` bytes that follow at the result, but for the
+        last `away` of them, which are not copied."""
+        cdef char *at = self.room(HEADER + body - away)
         put_u32(at, <uint32_t>(LENGTH_MIN + body))
         at[4] = <char>kind
         at[5] = <char>flags
@@ -56,14 +74,26 @@ cdef class Encoder:
         put_u64(at + 8, id)
         return at + HEADER
 
-    cdef int message(self, int kind, uint64_t id, str pool, uint32_t timeout_ms,
-                     const char *payload, Py_ssize_t size) except -1:
-        cdef Py_ssize_t name_size
-        cdef const char *name = name_of(pool, &name_size)
-        cdef char *at = self.frame(kind, 0, <int>name_size, id, 4 + name_size + size)
+    cdef int message(self, int kind, int flags, uint64_t id, str pool, uint32_t timeout_ms,
+                     const char *payload, Py_ssize_t size, object itself) except -1:
+        """`itself` is the object with the payload when a large one may be kept, else None."""
+        cdef Py_ssize_t name_size, away = 0
+        cdef const char *name
+        cdef char *at
+        if pool is not self.pool:  # a name is checked once: most messages go where the last went
+            name = name_of(pool, &name_size)
+            self.name, self.name_size, self.pool = name, name_size, pool
+        if size >= LARGE and itself is not None:
+            away = size
+            itself = itself if type(itself) is bytes else PyBytes_FromStringAndSize(payload, size)
+        at = self.frame(kind, flags, <int>self.name_size, id, 4 + self.name_size + size, away)
         put_u32(at, timeout_ms)
-        memcpy(at + 4, name, name_size)
-        memcpy(at + 4 + name_size, payload, size)
+        memcpy(at + 4, self.name, self.name_size)
+        if away == 0:
+            memcpy(at + 4 + self.name_size, payload, size)
+        else:
+            self.size += self.used + size
+            self.pieces += (self.finish(), itself)
         return 0
 
     cdef int simple(self, int kind, int flags, str pool, uint64_t id, bytes body) except -1:
@@ -72,7 +102,7 @@ cdef class Encoder:
         cdef const char *name = NULL
         if pool:
             name = name_of(pool, &name_size)
-        cdef char *at = self.frame(kind, flags, <int>name_size, id, name_size + size)
+        cdef char *at = self.frame(kind, flags, <int>name_size, id, name_size + size, 0)
         if name_size > 0:
             memcpy(at, name, name_size)
         memcpy(at + name_size, PyBytes_AS_STRING(body), size)
@@ -85,10 +115,12 @@ cdef class Encoder:
         head = bytes((version_min, version_max)) + len(token).to_bytes(2, "big")
         self.simple(C_HELLO, 0, "", 0, b"DROP" + head + token)
 
-    def request(self, int kind, uint64_t id, str pool, payload, uint32_t timeout_ms=0):
-        """CALL, CAST or PUBLISH."""
+    def request(self, int kind, uint64_t id, str pool, payload, uint32_t timeout_ms=0,
+                int flags=0):
+        """CALL, CAST or PUBLISH, in one piece whatever its size."""
         cdef bytes data = payload.encode() if isinstance(payload, str) else octets(payload)
-        self.message(kind, id, pool, timeout_ms, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+        self.message(kind, flags, id, pool, timeout_ms, PyBytes_AS_STRING(data),
+                     PyBytes_GET_SIZE(data), None)
 
     def subscribe(self, uint64_t id, str pool not None, filter=b"", bint wait=False):
         """Raises BadRequest for a filter that no node takes."""

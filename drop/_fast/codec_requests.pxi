@@ -38,12 +38,17 @@ cdef class Batch:
 cdef class Requests:
     """The requests of one connection: encodes them and remembers who waits for each.
 
-    An id is a slot of a table (lower half) and that slot's generation (upper half, never 0):
+    An id is a slot of a table (lower 16 bits) and that slot's generation (the rest, never 0):
     looking one up is an index and a comparison, and an answer to what was given up matches nothing.
-    A waiter is a future (done, set_result, set_exception) or a Batch.
+    Generations start at `first`; clients choose it by chance, so that their ids tell their calls
+    apart in the logs of a node. A waiter is a future (done, cancelled, set_result, set_exception),
+    one that also takes parts (part), or a Batch.
     """
 
-    def __cinit__(self):
+    def __cinit__(self, uint64_t first=1):
+        if not 1 <= first <= FIRST_MAX:
+            raise ValueError(f"first generation {first}: expected 1 to {FIRST_MAX}")
+        self.first = first
         self.encoder = Encoder()
         self.waiters = []
         self.pools = []
@@ -58,11 +63,12 @@ cdef class Requests:
         return self.outstanding >= self.calls_max
 
     def call(self, waiter, int kind, str pool not None, payload, uint32_t timeout_ms,
-             double deadline):
+             double deadline, bint parts=False):
         """Encode a CALL or PUBLISH (or a CAST, when `waiter` is None).
 
-        How many bytes wait in the encoder now; 0 when `calls_max` are outstanding and nothing was
-        done. Raises BadRequest and TooLarge.
+        With `parts` the waiter of a CALL takes the answer in parts: `part(bytes)` for each but the
+        last, which is its result. How many bytes wait in the encoder now; 0 when `calls_max` are
+        outstanding and nothing was done. Raises BadRequest and TooLarge.
         """
         cdef const char *data
         cdef Py_ssize_t size
@@ -81,15 +87,17 @@ cdef class Requests:
         if size > self.payload_max:
             raise too_large(size, self.payload_max)
         if waiter is None:
-            self.encoder.message(kind, 0, pool, timeout_ms, data, size)
-            return self.encoder.used
-        slot = self.reserve(waiter, pool, deadline, -1)
+            self.encoder.message(kind, 0, self.id_of_nobody(), pool, timeout_ms, data, size,
+                                 payload)
+            return self.encoder.size + self.encoder.used
+        slot = self.reserve(waiter, pool, deadline, IN_PARTS if parts else FUTURE)
         try:
-            self.encoder.message(kind, self.id_of(slot), pool, timeout_ms, data, size)
+            self.encoder.message(kind, C_PARTS if parts else 0, self.id_of(slot), pool,
+                                 timeout_ms, data, size, payload)
         except BaseException:
             self.release(slot)
             raise
-        return self.encoder.used
+        return self.encoder.size + self.encoder.used
 
     def call_batch(self, Batch batch not None, str pool not None, uint32_t timeout_ms,
                    double deadline, Py_ssize_t window, Py_ssize_t bytes_max):
@@ -99,7 +107,8 @@ cdef class Requests:
         cdef int32_t slot
         cdef bytes payload
         while (batch.sent < count and batch.outstanding < window
-               and self.outstanding < self.calls_max and self.encoder.used < bytes_max):
+               and self.outstanding < self.calls_max
+               and self.encoder.size + self.encoder.used < bytes_max):
             item = batch.payloads[batch.sent]
             payload = item.encode() if isinstance(item, str) else octets(item)
             if PyBytes_GET_SIZE(payload) > self.payload_max:
@@ -108,8 +117,9 @@ cdef class Requests:
                 continue
             slot = self.reserve(batch, pool, deadline, <int32_t>batch.sent)
             try:
-                self.encoder.message(C_CALL, self.id_of(slot), pool, timeout_ms,
-                                     PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload))
+                self.encoder.message(C_CALL, 0, self.id_of(slot), pool, timeout_ms,
+                                     PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload),
+                                     payload)
             except BaseException:
                 self.release(slot)
                 raise
@@ -118,16 +128,16 @@ cdef class Requests:
         return batch.sent - first
 
     def ping(self, waiter, body, double deadline):
-        slot = self.reserve(waiter, None, deadline, -1)
+        slot = self.reserve(waiter, None, deadline, FUTURE)
         self.encoder.ping(self.id_of(slot), body)
 
     def statistics(self, waiter, str pool, double deadline):
-        slot = self.reserve(waiter, None, deadline, -1)
+        slot = self.reserve(waiter, None, deadline, FUTURE)
         self.encoder.statistics(self.id_of(slot), pool)
 
     def subscribe(self, waiter, str pool, filter, bint wait, double deadline):
         """The waiter gets SUBSCRIBE's answer; the events go where `Decoder.deliver` is told."""
-        slot = self.reserve(waiter, None, deadline, -1)
+        slot = self.reserve(waiter, None, deadline, FUTURE)
         self.encoder.subscribe(self.id_of(slot), pool, filter, wait)
 
     def sweep(self, double now):
@@ -148,19 +158,15 @@ cdef class Requests:
                 self.release(slot)
             elif self.slots[slot].deadline <= now:
                 failed += 1
-                index = self.slots[slot].index
-                self.release(slot)
-                self.settle(waiter, index, CallTimeout("the node did not answer in time"), False)
+                self.give_up(slot, CallTimeout("the node did not answer in time"))
         return failed
 
     def fail(self, make_error):
         """The connection is gone: every waiter gets an error of its own from make_error()."""
-        cdef int32_t slot, index
+        cdef int32_t slot
         for slot in range(self.size):
             if self.slots[slot].taken:
-                waiter, index = self.waiters[slot], self.slots[slot].index
-                self.release(slot)
-                self.settle(waiter, index, make_error(), False)
+                self.give_up(slot, make_error())
 
     cdef int32_t reserve(self, object waiter, str pool, double deadline, int32_t index) except -1:
         if self.first_free < 0:
@@ -176,22 +182,32 @@ cdef class Requests:
         return slot
 
     cdef uint64_t id_of(self, int32_t slot) noexcept:
-        return <uint64_t>self.slots[slot].generation << 32 | <uint32_t>slot
+        return self.slots[slot].generation << SLOT_BITS | <uint32_t>slot
+
+    cdef uint64_t id_of_nobody(self) except? 0:
+        """An id for what has no answer; 0 when the table is full and cannot grow."""
+        if self.first_free < 0:
+            if self.size == SLOTS_MAX:
+                return 0
+            self.grow()
+        cdef uint64_t id = self.id_of(self.first_free)
+        self.slots[self.first_free].generation += 1
+        return id
 
     cdef int release(self, int32_t slot) except -1:
         self.waiters[slot] = None
         self.slots[slot].taken = False
         self.slots[slot].generation += 1
-        if self.slots[slot].generation == 0:
-            self.slots[slot].generation = 1
         self.slots[slot].next_free = self.first_free
         self.first_free = slot
         self.outstanding -= 1
         return 0
 
     cdef int grow(self) except -1:
-        """Double the table; the new slots become the free list. Bounded through `calls_max`."""
+        """Double the table; the new slots become the free list. Raises Overloaded."""
         cdef int32_t size = max(<int32_t>SLOTS_FIRST, 2 * self.size), slot
+        if size > SLOTS_MAX:
+            raise Overloaded(f"{SLOTS_MAX} requests are outstanding on this connection")
         cdef Slot *slots = <Slot *>realloc(self.slots, size * sizeof(Slot))
         if slots == NULL:
             raise MemoryError()
@@ -199,7 +215,7 @@ cdef class Requests:
         self.waiters.extend([None] * (size - self.size))
         self.pools.extend([None] * (size - self.size))
         for slot in range(self.size, size):
-            slots[slot].generation = 1
+            slots[slot].generation = self.first
             slots[slot].taken = False
             slots[slot].next_free = slot + 1 if slot + 1 < size else -1
         self.first_free = self.size
@@ -207,22 +223,46 @@ cdef class Requests:
         return 0
 
     cdef bint waits(self, uint64_t id):
-        cdef uint32_t slot = <uint32_t>id
-        return slot < <uint32_t>self.size and self.slots[slot].taken \
-            and self.slots[slot].generation == <uint32_t>(id >> 32)
+        cdef int32_t slot = <int32_t>(id & (SLOTS_MAX - 1))
+        return slot < self.size and self.slots[slot].taken \
+            and self.slots[slot].generation == id >> SLOT_BITS
 
-    cdef int complete(self, uint64_t id, int status, const char *body, Py_ssize_t size) except -1:
-        """Give an answer to whoever waits for the id; one that nobody waits for is dropped."""
-        cdef uint32_t slot = <uint32_t>id
+    cdef int complete(self, uint64_t id, int status, const char *body, Py_ssize_t size,
+                      bytes whole) except -1:
+        """Give an answer to whoever waits for the id; one that nobody waits for is dropped.
+
+        `whole` is the answer when it is an object already, else None.
+        """
+        cdef int32_t slot = <int32_t>(id & (SLOTS_MAX - 1))
         if not self.waits(id):
             return 0
+        if whole is None:
+            whole = PyBytes_FromStringAndSize(body, size)
+        if status != 0:
+            return self.give_up(slot, error_for(status, whole.decode("utf-8", "replace")))
         cdef int32_t index = self.slots[slot].index
         waiter = self.waiters[slot]
-        self.release(<int32_t>slot)
-        if status == 0:
-            return self.settle(waiter, index, PyBytes_FromStringAndSize(body, size), True)
-        return self.settle(waiter, index, error_for(status, body[:size].decode("utf-8", "replace")),
-                           False)
+        self.release(slot)
+        return self.settle(waiter, index, whole, True)
+
+    cdef int more(self, uint64_t id, const char *body, Py_ssize_t size, bytes whole) except -1:
+        """Give a part to whoever waits for the id; one that nobody waits for is dropped."""
+        cdef int32_t slot = <int32_t>(id & (SLOTS_MAX - 1))
+        if not self.waits(id):
+            return 0
+        if self.slots[slot].index != IN_PARTS:
+            raise ProtocolError("the peer sent a part of an answer that was asked for as a whole")
+        self.waiters[slot].part(PyBytes_FromStringAndSize(body, size) if whole is None else whole)
+        return 0
+
+    cdef int give_up(self, int32_t slot, object error) except -1:
+        """The request has failed. Of a call, the error tells the id."""
+        cdef int32_t index = self.slots[slot].index
+        waiter = self.waiters[slot]
+        if self.pools[slot] is not None:
+            error.call_id = f"{self.id_of(slot):016x}"
+        self.release(slot)
+        return self.settle(waiter, index, error, False)
 
     cdef int settle(self, object waiter, int32_t index, object value, bint ok) except -1:
         if index >= 0:

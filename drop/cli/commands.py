@@ -102,7 +102,7 @@ SUMMARIES = {
     "subscribe": "Print a line for each answer of a pool, as it comes.",
     "bench": "Measure how fast a pool answers.",
     "top": "Watch the pools of a node.",
-    "logs": "Show what a pool's workers wrote to stderr.",
+    "logs": "Show what workers wrote to stderr.",
     "stats": "Print what the node counts, for one pool or all.",
     "ping": "Time round trips to the node.",
     "doctor": "Show what workers are kept from here, what is off and why.",

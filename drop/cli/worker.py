@@ -35,8 +35,8 @@ def worker_list(
         return errors.OK
     if reply["workers"]:
         print_table(COLUMNS, [_row(worker) for worker in reply["workers"]])
-    for figures in reply["processes"]:
-        print(f"{figures['pool']}: {processes_text(figures)}")
+    for each in reply["processes"]:
+        print(f"{each['pool']}: {processes_text(each)}")
     return errors.OK
 
 
@@ -51,10 +51,12 @@ def worker_restart(
     reply = control(address, token_file, "worker.restart", timeout=RESTART_SECONDS, target=target)
     if json:
         output.write_json(reply)
-    elif reply["complete"]:
-        print(f"{target}: {_counted(reply['replaced'])} restarted")
-    else:
+    elif not reply["complete"]:
         print(f"{target}: still at it; `drop worker list --pool {reply['pool']}` shows how far")
+    elif reply["replaced"] is None:
+        print(f"{target}: what waits for a message was replaced, what has one ends by itself")
+    else:
+        print(f"{target}: {_counted(reply['replaced'])} restarted")
     return errors.OK
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Iterable
 from functools import partial
 from time import perf_counter
 from types import TracebackType
@@ -20,6 +20,7 @@ from drop.client import limits
 from drop.client.address import default_address, default_token, parse_address
 from drop.client.connection import Connection
 from drop.client.keeper import Keeper, Settings
+from drop.client.parts import Parts
 from drop.client.queue import Queue, Waiting
 from drop.client.subscription import Subscription
 from drop.client.terms import again, control_request, document, timeout_from
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class AsyncClient:
-    """One node, one connection (and one more for each subscription).
+    """One node, one connection (and one more for each subscription and answer in parts).
 
     Without `address` and `token`: default_address() and default_token(), as the `drop` command.
     `timeout` (s) is that of calls that name none; math.inf: none. Connects at the first use or at
@@ -62,6 +63,7 @@ class AsyncClient:
         self._direct: Connection | None = None  # the connection, when call() may use it at once
         self._turns: list[asyncio.Future[None]] = []  # those who wait for `_direct`
         self._subscriptions: set[Subscription] = set()
+        self._parts: set[Parts] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._expiry: asyncio.TimerHandle | None = None
 
@@ -90,6 +92,8 @@ class AsyncClient:
         """Fail what is outstanding, write what was cast, close. For good."""
         for subscription in list(self._subscriptions):
             await subscription.close()
+        for parts in list(self._parts):
+            await parts.close(ConnectionLost(f"{self._settings}: the client was closed"))
         await self._keeper.stop()
 
     # -- requests ---------------------------------------------------------------------------------
@@ -103,6 +107,34 @@ class AsyncClient:
         Raises ValueError and TypeError at once for what could never be sent.
         """
         return self._request(CALL, pool, payload, timeout)
+
+    async def call_parts(
+        self,
+        pool: str,
+        payload: Octets | str,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109
+    ) -> AsyncGenerator[bytes, None]:
+        """Call, and iterate over the answer in parts as the function writes them (kind `exec`).
+
+        Of other kinds the whole answer is the only part. The call is made when the first part is
+        asked for, on a connection of its own; aclose() cancels what has not ended. An error behind
+        some parts is raised behind them. `timeout` is that of the whole call. A program that does
+        not keep up holds the function back: at most `limits.PARTS_BYTES_MAX` wait here.
+        """
+        _, seconds = self._timeout if timeout is None else timeout_from(timeout)
+        if self._connection is None:
+            await self._room(seconds)
+        self._keeper.check_open()
+        parts = Parts(self._settings)
+        self._parts.add(parts)
+        try:
+            await parts.start(pool, payload, seconds)
+            while (part := await parts.next()) is not None:
+                yield part
+        finally:
+            self._parts.discard(parts)
+            await parts.close()
 
     def publish(
         self, pool: str, payload: Octets | str, *, timeout: float | None = None

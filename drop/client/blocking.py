@@ -8,7 +8,7 @@ ever made at the same time (IDLE_MAX of them are kept).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from functools import partial
 from time import monotonic, perf_counter, sleep
 from types import TracebackType
@@ -18,6 +18,7 @@ from drop._fast.codec import CALL, CAST, PUBLISH, Batch
 from drop.client import limits
 from drop.client.address import Address, default_address, default_token, parse_address
 from drop.client.backoff import Backoff
+from drop.client.blocking_parts import call_parts
 from drop.client.blocking_subscription import BlockingSubscription
 from drop.client.socket_connection import Reply, SocketConnection
 from drop.client.terms import again, control_request, document, timeout_from
@@ -86,6 +87,22 @@ class Client:
     def call(self, pool: str, payload: Octets | str, *, timeout: float | None = None) -> bytes:
         """Put a message into a pool and return the function's answer. Raises DropError."""
         return self._request(CALL, pool, payload, timeout)
+
+    def call_parts(
+        self, pool: str, payload: Octets | str, *, timeout: float | None = None
+    ) -> Generator[bytes, None, None]:
+        """Call, and iterate over the answer in parts as the function writes them (kind `exec`).
+
+        Of other kinds the whole answer is the only part. The call is made when the first part is
+        asked for; close() of the iterator, or dropping it, cancels what has not ended. An error
+        behind some parts is raised behind them. `timeout` is that of the whole call.
+        """
+        timeout_ms, seconds = self._timeout if timeout is None else timeout_from(timeout)
+        connection = self._take(seconds)
+        try:
+            yield from call_parts(connection, pool, payload, timeout_ms, seconds)
+        finally:
+            self._give(connection)
 
     def publish(self, pool: str, payload: Octets | str, *, timeout: float | None = None) -> None:
         """Put a message into a pool; returns as soon as the pool has taken it."""

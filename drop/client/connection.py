@@ -1,6 +1,7 @@
 """One connection on an asyncio loop: bytes in and out, and the watch over a node that falls silent.
 
-Requests are encoded into one buffer that leaves once per loop turn; answers are completed in place,
+Requests are encoded into one buffer that leaves once per loop turn, large payloads in slices as the
+kernel takes them; answers are completed in place,
 many per read. There is no timer per call: the node keeps the deadlines, and one coarse timer of the
 connection notices a node that does not. Who sends what, and reconnecting, is the owner's.
 """
@@ -8,16 +9,25 @@ connection notices a node that does not. Who sends what, and reconnecting, is th
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import TYPE_CHECKING, Protocol, cast
 
-from drop._fast.codec import ANSWER, EVENT, GOAWAY, Batch, Decoder, Requests
+from drop._fast.codec import ANSWER, CALL, EVENT, GOAWAY, Batch, Decoder, Requests
 from drop.client import limits
 from drop.client.address import Address
-from drop.client.terms import Welcome, again, at, goodbye, subscription_ended, welcome_from
+from drop.client.terms import (
+    Welcome,
+    again,
+    at,
+    first_generation,
+    goodbye,
+    subscription_ended,
+    welcome_from,
+)
 from drop.errors import ConnectionLost, DropError, ProtocolError
 
 if TYPE_CHECKING:
-    from drop._fast.codec import Frame, Octets, Waiter
+    from drop._fast.codec import Frame, Octets, PartsWaiter, Waiter
 
 
 class Owner(Protocol):
@@ -48,7 +58,7 @@ class Connection(asyncio.BufferedProtocol):
         *,
         events: bool = False,
     ) -> None:
-        self.requests = Requests()
+        self.requests = Requests(first_generation())
         self.welcome: Welcome | None = None
         self.welcomed: asyncio.Future[None] = loop.create_future()
         self.closed: asyncio.Future[DropError] = loop.create_future()
@@ -68,6 +78,7 @@ class Connection(asyncio.BufferedProtocol):
         self._heard = self.now
         self._asked = False
         self._read_paused = False
+        self._rest = memoryview(b"")  # of a large payload that is being written
 
     # -- sending ----------------------------------------------------------------------------------
 
@@ -87,6 +98,13 @@ class Connection(asyncio.BufferedProtocol):
         if waiting >= limits.OUTPUT_HIGH:
             self._write()
         return waiting > 0
+
+    def call_parts(
+        self, waiter: PartsWaiter, pool: str, payload: Octets | str, timeout_ms: int
+    ) -> None:
+        """Send a CALL whose waiter takes the answer in parts and keeps its time by itself."""
+        self.touch()
+        self.requests.call(waiter, CALL, pool, payload, timeout_ms, math.inf, True)
 
     def call_batch(self, batch: Batch, pool: str, timeout_ms: int, seconds: float) -> None:
         """Send calls of the batch while its window, `calls_max` and the kernel allow it."""
@@ -127,10 +145,27 @@ class Connection(asyncio.BufferedProtocol):
         self._flushing = False
         self._write()
 
-    def _write(self) -> None:
-        data = self.requests.encoder.take()
-        if data and self._transport is not None and not self._transport.is_closing():
-            self._transport.write(data)
+    def _write(self, *, everything: bool = False) -> None:
+        """Give the transport what is encoded; of large payloads what it takes, or `everything`."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if self._rest and not self._write_rest(transport, everything):
+            return
+        while data := self.requests.encoder.take():
+            if len(data) <= 2 * limits.SLICE:
+                transport.write(data)
+            else:
+                self._rest = memoryview(data)
+                if not self._write_rest(transport, everything):
+                    return
+
+    def _write_rest(self, transport: asyncio.Transport, everything: bool) -> bool:
+        """Whether all of the large payload was given away; resume_writing() goes on with it."""
+        while self._rest and (everything or not self.write_paused):
+            transport.write(self._rest[: limits.SLICE])
+            self._rest = self._rest[limits.SLICE :]
+        return not self._rest
 
     @property
     def usable(self) -> bool:
@@ -150,7 +185,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._transport is None or self._transport.is_closing():
             return
         self._owner.paused()
-        self._write()
+        self._write(everything=True)
         self._transport.close()
         if self._watching is not None:
             self._watching.cancel()
@@ -210,7 +245,9 @@ class Connection(asyncio.BufferedProtocol):
 
     def resume_writing(self) -> None:
         self.write_paused = False
-        self._owner.progress()
+        self._write()
+        if not self.write_paused:
+            self._owner.progress()
 
     def connection_lost(self, exc: Exception | None) -> None:
         reason = exc or ConnectionLost("the connection ended")

@@ -13,6 +13,8 @@ ANSWER_MAX: Final = 16 << 20
 #: outstanding requests of one connection, whatever the node would allow
 CALLS_MAX: Final = 65_536
 
+#: bytes of a payload that are given to the transport at once: asyncio's copies what it is given
+SLICE: Final = 256 << 10
 #: encoded bytes at which output is written within a loop turn instead of at its end
 OUTPUT_HIGH: Final = 256 << 10
 #: bytes that the kernel has not taken: from here on calls wait in the client
@@ -31,6 +33,9 @@ EVENTS_BYTES_MAX: Final = 64 << 20
 #: with WAIT: events, or bytes of them, at which the client stops reading from the node
 EVENTS_WAIT: Final = 1024
 EVENTS_WAIT_BYTES: Final = 1 << 20
+
+#: bytes of parts of an answer that wait for the program: from here on the client does not read
+PARTS_BYTES_MAX: Final = 1 << 20
 
 #: s between two looks at the deadlines while anything is outstanding
 WATCH_S: Final = 0.1

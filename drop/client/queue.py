@@ -55,9 +55,10 @@ class Queue:
         return len(self._calls)
 
     def add(self, call: Waiting) -> None:
-        """Raises Overloaded when the queue is full; what waits stays."""
+        """Raises Overloaded when the queue is full; what waits stays. One call may be larger."""
         size = len(call.payload)
-        if len(self._calls) >= WAITING_MAX or self._bytes + size > WAITING_BYTES_MAX:
+        full = len(self._calls) >= WAITING_MAX
+        if full or (self._calls and self._bytes + size > WAITING_BYTES_MAX):
             raise Overloaded(
                 f"{len(self._calls)} calls ({self._bytes} bytes) already wait in the client: "
                 f"at most {WAITING_MAX} ({WAITING_BYTES_MAX} bytes)"

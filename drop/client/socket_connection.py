@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING
 from drop._fast.codec import ANSWER, EVENT, GOAWAY, Batch, Decoder, Requests
 from drop.client import limits
 from drop.client.address import Address
-from drop.client.terms import again, at, goodbye, subscription_ended, welcome_from
+from drop.client.terms import (
+    again,
+    at,
+    first_generation,
+    goodbye,
+    subscription_ended,
+    welcome_from,
+)
 from drop.errors import CallTimeout, ConnectionLost, DropError, ProtocolError
 
 if TYPE_CHECKING:
@@ -60,7 +67,7 @@ class SocketConnection:
     """
 
     def __init__(self, address: Address, token: bytes, seconds: float) -> None:
-        self.requests = Requests()
+        self.requests = Requests(first_generation())
         self.events: list[bytes] = []
         self.lost = 0
         self.broken = False
@@ -114,11 +121,11 @@ class SocketConnection:
     def send(self, seconds: float) -> None:
         """Write what is encoded."""
         self.limit(seconds)
-        data = self.requests.encoder.take()
         try:
-            sent = self._socket.send(data)
-            if sent < len(data):
-                self._send_rest(memoryview(data)[sent:], seconds)
+            while data := self.requests.encoder.take():
+                sent = self._socket.send(data)
+                if sent < len(data):
+                    self._send_rest(memoryview(data)[sent:], seconds)
         except BlockingIOError:
             self.broken = True
             raise CallTimeout(
@@ -126,6 +133,11 @@ class SocketConnection:
             ) from None
         except OSError as error:
             raise self._dead(self._last_words() or error) from None
+
+    def send_now(self) -> None:
+        """Write what is encoded if the kernel takes it; on a connection that is then closed."""
+        with suppress(OSError):
+            self._socket.send(self.requests.encoder.take(), socket.MSG_DONTWAIT)
 
     def _send_rest(self, data: memoryview, seconds: float) -> None:
         """A send came back early: interrupted, or as much as went in the time it had."""
@@ -141,17 +153,20 @@ class SocketConnection:
         deadline = 0.0
         while not reply.finished:
             if not self._receive_for(lambda: reply.finished and reply.error is None):
-                self.broken = True
-                raise CallTimeout(f"{self._address}: no answer within {seconds:g} s")
-            if not reply.finished:  # a part of a long answer
+                self.give_up(f"no answer within {seconds:g} s")
+            elif not reply.finished:  # a piece of a long answer
                 now = monotonic()
                 deadline = deadline or now + seconds
                 if now > deadline:
-                    self.broken = True
-                    raise CallTimeout(f"{self._address}: no whole answer within {seconds:g} s")
+                    self.give_up(f"no whole answer within {seconds:g} s")
         if reply.error is not None:
             raise reply.error
         return reply.value
+
+    def give_up(self, text: str) -> None:
+        """The node keeps the time of calls, and has not kept it: whoever waits gets CallTimeout."""
+        self.broken = True
+        self.requests.fail(lambda: CallTimeout(f"{self._address}: {text}"))
 
     def _receive_for(self, satisfied: Callable[[], bool]) -> bool:
         """Like receive; the end of the connection counts less than an answer just before it."""
@@ -199,9 +214,10 @@ class SocketConnection:
         while True:
             now = monotonic()
             if not output:
-                self.requests.call_batch(
-                    batch, pool, timeout_ms, now + seconds, limits.WINDOW, limits.OUTPUT_HIGH
-                )
+                if not len(self.requests.encoder):
+                    self.requests.call_batch(
+                        batch, pool, timeout_ms, now + seconds, limits.WINDOW, limits.OUTPUT_HIGH
+                    )
                 output = memoryview(self.requests.encoder.take())
             if batch.done:
                 return

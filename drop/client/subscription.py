@@ -178,7 +178,7 @@ class Subscription:
         """Without WAIT the node is not held back, so what does not fit is lost here, counted."""
         for event in events:
             full = len(self._events) >= limits.EVENTS_MAX
-            if full or self._bytes + len(event) > limits.EVENTS_BYTES_MAX:
+            if full or (self._events and self._bytes + len(event) > limits.EVENTS_BYTES_MAX):
                 self.lost += 1
             else:
                 self._events.append(event)

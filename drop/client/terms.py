@@ -53,6 +53,12 @@ def welcome_from(frame: Frame) -> Welcome:
     return Welcome(body[0], body[1] != 0, payload_max, calls_max, name)
 
 
+def first_generation() -> int:
+    """Where the ids of a connection start: by chance, so that no two clients' calls have the same
+    one in a node's logs."""
+    return 1 + (int.from_bytes(os.urandom(6), "big") >> 1)
+
+
 def subscription_ended(text: bytes) -> ConnectionLost:
     """What an ANSWER that ends a subscription means here: it is to be renewed."""
     return ConnectionLost(text.decode("utf-8", "replace"))

@@ -20,6 +20,7 @@ from drop.host import journal
 from drop.node import Node
 from drop.problems import similar
 from drop.workers.breaker import BreakerState
+from drop.workers.exec_pool import ExecPool
 from drop.workers.pool import WorkerPool
 from drop.workers.pool_state import PoolState
 from drop.workers.slot import SlotState
@@ -146,14 +147,21 @@ def _rss_bytes(pid: int) -> int | None:
 
 async def worker_restart(node: Node, request: Document) -> Document:
     """Starts the workers of `target` anew, one after the other; no message is lost. Answers when
-    it is done, or with `complete` false when that takes long. Raises WorkerError."""
+    it is done, or with `complete` false when that takes long. Of kind exec, the processes that wait
+    for a message are replaced, and nobody counts them. Raises WorkerError."""
+    text = request.get("target")
+    if isinstance(node.runner.pools.get(str(text)), ExecPool):
+        journal.event("info", "worker_restart", pool=text, worker=None, text="asked for")
+        node.renew(str(text))
+        return {"pool": text, "complete": True, "replaced": None}
     pool, worker = _target(node, request)
     supervision = pool.supervision
     if supervision.state is not PoolState.UP:
         raise WorkerError("conflict", f"the pool {supervision.policy.pool!r} is being stopped")
     name = supervision.policy.pool
     journal.event("info", "worker_restart", pool=name, worker=worker, text="asked for")
-    told = pool.renew(None if worker is None else [worker])
+    told = node.pools.renew(name, None if worker is None else [worker])
+    assert told is not None, "a pool of workers tells"
     try:
         outcome = await asyncio.wait_for(asyncio.shield(told), RESTART_SECONDS)
     except TimeoutError:
@@ -224,7 +232,7 @@ def _supervised(node: Node, name: str) -> WorkerPool:
         raise WorkerError(
             "conflict",
             f"{name!r} is of kind exec: each message has a process of its own, "
-            "and there are no workers to restart or kill",
+            "and there are no workers that have a number",
         )
     return pool
 

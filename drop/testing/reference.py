@@ -39,7 +39,9 @@ class Type(IntEnum):
 FROM_NODE = frozenset({Type.WELCOME, Type.ANSWER, Type.EVENT, Type.PONG, Type.GOAWAY})
 FROM_CLIENT = frozenset(Type) - FROM_NODE
 WITH_PAYLOAD = frozenset({Type.CALL, Type.CAST, Type.PUBLISH})
-FLAGS = {Type.SUBSCRIBE: 1, Type.EVENT: 1}  # the bits that a type defines: WAIT, GAP
+PARTS = WAIT = MORE = GAP = 1
+# The bits that a type defines.
+FLAGS = {Type.CALL: PARTS, Type.SUBSCRIBE: WAIT, Type.ANSWER: MORE, Type.EVENT: GAP}
 
 
 class Malformed(ValueError):
@@ -120,6 +122,8 @@ def check_body(kind: Type, frame: Frame) -> None:
         raise Malformed(f"{kind.name}: body of {size} bytes: at most 64")
     if kind == Type.WELCOME and size < 12:
         raise Malformed(f"WELCOME: body of {size} bytes: at least 12")
+    if kind == Type.ANSWER and frame.flags and frame.code:
+        raise Malformed(f"ANSWER with MORE: status {frame.code}, expected 0")
     if kind == Type.EVENT and frame.flags and size != 8:
         raise Malformed(f"EVENT with GAP: body of {size} bytes, expected 8")
 
@@ -129,10 +133,13 @@ def hello(token: bytes = b"", version_min: int = VERSION, version_max: int = VER
     return Frame(Type.HELLO, body=body)
 
 
-def request(kind: int, id: int, pool: str, payload: bytes, timeout_ms: int = 0) -> Frame:
+def request(
+    kind: int, id: int, pool: str, payload: bytes, timeout_ms: int = 0, flags: int = 0
+) -> Frame:
     """CALL, CAST or PUBLISH."""
     name = pool.encode()
-    return Frame(kind, code=len(name), id=id, body=timeout_ms.to_bytes(4, "big") + name + payload)
+    body = timeout_ms.to_bytes(4, "big") + name + payload
+    return Frame(kind, flags=flags, code=len(name), id=id, body=body)
 
 
 def named(kind: int, id: int, pool: str = "", rest: bytes = b"", flags: int = 0) -> Frame:
@@ -151,7 +158,7 @@ def welcome(
     *,
     version: int = VERSION,
     authenticated: bool = False,
-    payload_max: int = 16 << 20,
+    payload_max: int = 64 << 20,
     calls_max: int = 65536,
     node: str = "node",
 ) -> Frame:
@@ -164,12 +171,17 @@ def answer(id: int, payload: bytes = b"", status: int = 0) -> Frame:
     return Frame(Type.ANSWER, code=status, id=id, body=payload)
 
 
+def part(id: int, payload: bytes) -> Frame:
+    """A part of an answer, and not the last one."""
+    return Frame(Type.ANSWER, flags=MORE, id=id, body=payload)
+
+
 def event(id: int, payload: bytes) -> Frame:
     return Frame(Type.EVENT, id=id, body=payload)
 
 
 def gap(id: int, lost: int) -> Frame:
-    return Frame(Type.EVENT, flags=1, id=id, body=lost.to_bytes(8, "big"))
+    return Frame(Type.EVENT, flags=GAP, id=id, body=lost.to_bytes(8, "big"))
 
 
 def goaway(status: int, text: str) -> Frame:

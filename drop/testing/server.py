@@ -1,7 +1,8 @@
 """A node's side of the protocol without a node: it echoes, and misbehaves when it is told to.
 
 Written on the reference codec and asyncio streams. What a pool does is in its name: `absent` does
-not exist, `broken` fails, `silent` never answers, and every other name echoes the payload.
+not exist, `broken` fails, `silent` never answers, `lines` answers each line in a part of its own
+when the caller takes parts, and every other name echoes the payload.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from drop.testing.reference import (
+    PARTS,
     Frame,
     Malformed,
     Type,
@@ -21,6 +23,7 @@ from drop.testing.reference import (
     decode,
     event,
     goaway,
+    part,
     split_request,
     welcome,
 )
@@ -207,6 +210,9 @@ class Peer:
             line.send(answer(frame.id, b"the function died", ERROR))
         elif pool == "silent":
             line.silent.add(frame.id)
+        elif pool == "lines" and frame.flags & PARTS:
+            *parts, last = payload.splitlines(keepends=True) or [b""]
+            line.send(*(part(frame.id, each) for each in parts), answer(frame.id, last))
         else:
             line.send(answer(frame.id, payload))
 

@@ -191,6 +191,7 @@ class Lives:
                 self.breaker_until = self._now + seconds
                 self._do(ev.SetTimer("breaker", seconds))
                 self._order(SlotState.BACKOFF, SlotEvent.HOLD)
+                self._order(SlotState.STARTING, SlotEvent.HOLD)
                 text = f"{self.last_error}; not started again for {seconds:.1f} s"
                 self._do(ev.Report("error", "breaker_open", text))
             case BreakerAction.TRY:

@@ -70,6 +70,7 @@ function replaced(text, from, to) {
 }
 
 function joined(texts) {
+  if (texts.length === 1) return texts[0];
   if (texts.every((text) => typeof text === 'string')) return texts.join('');
   return Buffer.concat(texts.map((text) => (typeof text === 'string' ? Buffer.from(text) : text)));
 }
@@ -143,18 +144,20 @@ class Wire {
   }
 
   keep(rest) {
-    if (rest.length) this.parts.push(rest);
+    this.parts.push(rest);
     this.held = rest.length;
   }
 
   lines(chunk) {
-    if (!chunk.includes(NEWLINE)) return [];
+    const last = chunk.lastIndexOf(NEWLINE);
+    if (last < 0) return [];
     const data = this.taken();
-    const end = data.lastIndexOf(NEWLINE);
-    this.keep(data.subarray(end + 1));
-    const whole = data.subarray(0, end);
+    const end = data.length - chunk.length + last;
+    if (end + 1 < data.length) this.keep(data.subarray(end + 1));
+    const whole = end + 1 < data.length ? data.subarray(0, end) : data;
     // Decoded and cut at once, which is many times quicker; no character contains a newline.
-    if (this.message !== 'buffer' && isUtf8(whole)) return whole.toString().split('\n');
+    if (this.message !== 'buffer' && isUtf8(whole))
+      return whole.toString('utf8', 0, end).split('\n');
     const messages = [];
     for (let start = 0; start <= end; ) {
       const newline = data.indexOf(NEWLINE, start);
@@ -182,7 +185,7 @@ class Wire {
       messages.push(data.subarray(body, end));
       start = end;
     }
-    this.keep(data.subarray(start));
+    if (start < data.length) this.keep(data.subarray(start));
     return messages;
   }
 
@@ -248,6 +251,7 @@ class Loop {
     this.answers = [];
     this.held = 0; // the length of `answers`
     this.leaving = null;
+    this.reads = true;
     this.ended = this.blocked = this.scheduled = this.over = false;
     this.terminate = () => this.end();
   }
@@ -255,7 +259,7 @@ class Loop {
   start() {
     process.stdin.on('data', (chunk) => {
       if (this.ended) return;
-      this.backlog = this.backlog.concat(this.wire.feed(chunk));
+      this.add(this.wire.feed(chunk));
       this.ended = this.wire.fault !== null;
       this.work();
     });
@@ -265,28 +269,34 @@ class Loop {
     if (this.wire.kind !== 'exec') process.on('SIGTERM', this.terminate);
   }
 
+  add(messages) {
+    this.backlog = this.backlog.length ? this.backlog.concat(messages) : messages;
+  }
+
   end() {
     if (this.ended) return;
     this.ended = true;
-    this.backlog = this.backlog.concat(this.wire.end());
+    this.add(this.wire.end());
     this.work();
   }
 
   // Begins what can be begun, writes what can be written, and reads on when nothing waits.
   work() {
     if (this.over) return;
-    let since = performance.now();
+    const many = this.backlog.length - this.at > 1;
+    let since = many ? performance.now() : 0;
     while (this.at < this.backlog.length && this.open < this.wire.concurrency && !this.blocked) {
       this.begin(this.backlog[this.at++]);
-      if (this.held > HOLD_LENGTH || performance.now() - since > HOLD_MS) {
+      if (this.held > HOLD_LENGTH || (many && performance.now() - since > HOLD_MS)) {
         this.flush();
         since = performance.now();
       }
     }
     this.flush();
     const begun = this.at === this.backlog.length;
-    if (begun && !this.ended) process.stdin.resume();
-    else process.stdin.pause();
+    const reads = begun && !this.ended;
+    if (reads !== this.reads) process.stdin[reads ? 'resume' : 'pause']();
+    this.reads = reads;
     if (begun && this.ended && !this.open && !this.blocked)
       this.leave(this.leaving ? this.leaving.error : this.wire.fault);
     if (!begun) return;

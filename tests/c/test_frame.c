@@ -78,7 +78,8 @@ static void test_reserved_and_flags(void)
     for (unsigned bit = 0; bit < 8; bit++) {
         uint8_t value = (uint8_t)(1u << bit);
         CHECK(fault_of(DROP_CALL, 0, 1, value, 30, &frame) != NULL);
-        CHECK(!good(DROP_CALL, value, 1, 8));
+        CHECK_EQUAL(good(DROP_CALL, value, 1, 8), value == DROP_FLAG_PARTS);
+        CHECK(!good(DROP_CAST, value, 1, 8));
         CHECK(!good(DROP_UNSUBSCRIBE, value, 0, 0));
         CHECK_EQUAL(good(DROP_SUBSCRIBE, value, 1, 8), value == DROP_FLAG_WAIT);
     }

@@ -3,7 +3,7 @@
 import pytest
 
 from contract.vectors import VECTORS, Vector
-from drop._fast.codec import CALL, CAST, PUBLISH, Decoder, Encoder
+from drop._fast.codec import CALL, CAST, PARTS, PUBLISH, Decoder, Encoder
 from drop.client import AsyncClient, Client, ProtocolError
 from drop.errors import STATUS
 from drop.testing.reference import (
@@ -30,6 +30,7 @@ ENCODE = {
     "call": lambda e: e.request(CALL, 1, "echo", b"hello", 1000),
     "call-empty": lambda e: e.request(CALL, 2**64 - 1, "a", b""),
     "call-binary": lambda e: e.request(CALL, 2, "$control", b"\x00\n\r\xff", 2**32 - 1),
+    "call-parts": lambda e: e.request(CALL, 1, "sort", b"b", 0, PARTS),
     "cast": lambda e: e.request(CAST, 0, "log:a/b-c_d.e", "x"),
     "publish": lambda e: e.request(PUBLISH, 3, "echo", memoryview(b"x"), 250),
     "subscribe": lambda e: e.subscribe(4, "echo"),

@@ -5,9 +5,10 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -33,7 +34,7 @@ FLOODING = """
 name: flooding
 func:
   - name: flood
-    cmd: sh -c 'exec yes to-the-log >&2'
+    cmd: sh -c 'exec yes to-the-log 3>&1 >&2'
     kind: stream
   - name: shared
     cmd: cat
@@ -76,18 +77,24 @@ async def test_line_names_its_call_through_the_flow(start_node: StartNode) -> No
     assert {line["call"] for line in followed} == {call}
 
 
-def test_events_keep_the_id_of_the_call(start_node: StartNode) -> None:
-    node = start_node(FLOW)
+@contextmanager
+def followed(node: RunningNode, *words: str) -> Iterator[IO[bytes]]:
+    """What `drop logs WORDS -f` prints as it comes."""
     program = str(Path(sys.executable).with_name("drop"))
-    words = ["logs", "--flow", "traced", "-f", "--json", "--grep", "hello"]
-    command = [program, *words, "--address", node.socket_address]
+    command = [program, "logs", *words, "-f", "--address", node.socket_address]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as follower:
         assert follower.stdout is not None
-        call = [program, "call", "one", "hello", "--address", node.socket_address]
-        assert subprocess.run(call, capture_output=True, timeout=60).stdout == b"hello\n"
-        lines = [json.loads(follower.stdout.readline()) for _ in range(2)]
+        yield follower.stdout
         follower.send_signal(signal.SIGINT)
         assert follower.wait(20) == 0
+
+
+async def test_events_keep_the_id_of_the_call(start_node: StartNode) -> None:
+    node = start_node(FLOW)
+    with followed(node, "--flow", "traced", "--json", "--grep", "hello") as output:
+        async with AsyncClient(node.socket_address) as client:
+            assert await client.call("one", b"hello") == b"hello"
+        lines = [json.loads(output.readline()) for _ in range(2)]
     assert {line["pool"] for line in lines} == {"one", "two"}
     assert {line["text"] for line in lines} == {"one hello", "two hello"}
     assert len({line["call"] for line in lines}) == 1
@@ -97,11 +104,5 @@ def test_events_keep_the_id_of_the_call(start_node: StartNode) -> None:
 async def test_flood_is_cut_and_calls_go_on(start_node: StartNode) -> None:
     node = start_node(FLOODING)
     await call_all(node, "shared", 10_000, depth=1000)
-    program = str(Path(sys.executable).with_name("drop"))
-    words = ["logs", "flood", "-f", "--grep", "lines cut: more than 10000 lines a second"]
-    command = [program, *words, "--address", node.socket_address]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as follower:
-        assert follower.stdout is not None
-        assert b"] - [" in follower.stdout.readline()
-        follower.send_signal(signal.SIGINT)
-        assert follower.wait(20) == 0
+    with followed(node, "flood", "--grep", "lines cut: more than 10000 lines a second") as output:
+        assert b"] - [" in output.readline()

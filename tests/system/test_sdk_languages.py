@@ -14,6 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from drop.client import Client
+from drop.errors import FunctionError
+from node_tools import StartNode, flow
 from system.gate import Gate
 from system.sdk import (
     END_S_MAX,
@@ -292,3 +295,33 @@ def test_example(probe: Probe, name: str) -> None:
     command, messages, answers = EXAMPLES[name]
     result = given(command(probe), messages)
     assert (result.lines, result.status) == (answers, 0)
+
+
+# ---- on a node
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("kind", ["line", "frame", "async"])
+@pytest.mark.parametrize("sdk", ["python", "python-async", "c", "node", "node-async"])
+def test_on_a_node(probe: Probe, sdk: str, kind: str, start_node: StartNode) -> None:
+    """The node says which kind; many messages are outstanding."""
+    function = {"name": "probe", "cmd": probe.command(sdk), "kind": kind, "inflight": 64}
+    node = start_node(flow("sdk", function))
+    messages = [b"%d" % number for number in range(5_000)]
+    with Client(node.address) as client:
+        assert list(client.call_many("probe", messages)) == echoed(messages)
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("sdk", ["python", "python-async", "c", "bash", "node", "node-async"])
+def test_a_failed_handler_fails_its_own_call_only(
+    probe: Probe, sdk: str, start_node: StartNode
+) -> None:
+    function = {"name": "probe", "cmd": probe.command(sdk), "inflight": 8}
+    node = start_node(flow("sdk", function))
+    with Client(node.address) as client:
+        for _ in range(2):
+            assert client.call("probe", b"a") == b"=a"
+            with pytest.raises(FunctionError):
+                client.call("probe", b"fail")
+        assert client.call("probe", b"b") == b"=b"

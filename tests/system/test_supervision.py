@@ -294,6 +294,19 @@ def test_a_worker_that_is_killed_comes_back(start_node: StartNode) -> None:
     assert "killed by SIGKILL" in node.output
 
 
+def test_processes_of_kind_exec_are_no_workers(start_node: StartNode) -> None:
+    node = start_node(flow("count", {"name": "count", "cmd": ["wc", "-c"], "kind": "exec"}))
+    with Client(node.socket_address) as client:
+        assert client.call("count", b"four").strip() == b"4"
+        assert workers(client) == []
+        reply = client.control("worker.restart", target="count")
+        assert (reply["ok"], reply["replaced"]) == (True, None), reply
+        assert client.call("count", b"three").strip() == b"5"
+        reply = client.control("worker.kill", target="count/1")
+        assert (reply["ok"], reply["kind"]) == (False, "conflict"), reply
+        assert "each message has a process of its own" in reply["error"]
+
+
 def test_states_are_told_in_words(start_node: StartNode) -> None:
     broken = {"name": "broken", "cmd": "./no-such-program"}
     ended = {"name": "ended", "cmd": ["true"], "restart": "never"}

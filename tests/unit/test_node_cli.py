@@ -23,11 +23,11 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_a_good_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flow = tmp_path / "one.yaml"
-    flow.write_text(FLOW + "    memory: 5\n")
+    flow.write_text(FLOW + "    idle: 5\n")
     assert main(["check-config", "--var-dir", str(tmp_path), "--flow", str(flow)]) == 0
     told = capsys.readouterr()
     assert told.out == f"ok: node here, {tmp_path}/drop.sock, 127.0.0.1:8085, 1 flows\n"
-    assert "memory" in told.err
+    assert "idle" in told.err
 
 
 def test_every_fault_of_every_file_is_told(

@@ -34,6 +34,7 @@ REPLIES: dict[tuple[str, str | None], dict[str, Any]] = {
     ("worker.list", "ecko"): {"ok": False, "kind": "not_found", "error": "did you mean 'echo'?"},
     ("worker.restart", "echo"): {"ok": True, "pool": "echo", "complete": True, "replaced": 4},
     ("worker.restart", "echo/1"): {"ok": True, "pool": "echo", "complete": True, "replaced": 1},
+    ("worker.restart", "exec"): {"ok": True, "pool": "exec", "complete": True, "replaced": None},
     ("worker.restart", "slow"): {"ok": True, "pool": "slow", "complete": False},
     ("worker.restart", "bad"): {"ok": False, "kind": "failed", "error": "bad: exit code 3"},
     ("worker.kill", "echo/1"): {"ok": True, "pool": "echo", "worker": 1, "pid": 7},
@@ -111,6 +112,7 @@ def test_list_filters_at_the_node(
     [
         ("echo", "echo: 4 workers restarted\n"),
         ("echo/1", "echo/1: 1 worker restarted\n"),
+        ("exec", "exec: what waits for a message was replaced, what has one ends by itself\n"),
         ("slow", "slow: still at it; `drop worker list --pool slow` shows how far\n"),
     ],
 )

@@ -29,6 +29,7 @@ REQUESTS = st.tuples(st.sampled_from((CALL, CAST, PUBLISH)), IDS, NAMES, PAYLOAD
 FROM_NODE = st.lists(
     st.one_of(
         st.builds(reference.answer, IDS, PAYLOADS, st.integers(0, 255)),
+        st.builds(reference.part, IDS, PAYLOADS),
         st.builds(reference.event, IDS, PAYLOADS),
         st.builds(reference.gap, IDS, IDS),
         st.builds(lambda node: reference.welcome(node=node), st.text(max_size=20)),

@@ -30,7 +30,7 @@ terminate       -    stop term term term term -    term -    -    !    stop stop
 kill            -    stop kill kill kill kill kill kill -    -    !    stop stop
 retry           !    !    !    !    !    !    !    !    !    !    back !    !
 again           !    !    !    !    !    !    !    !    !    !    star !    !
-hold            !    !    !    !    !    !    !    !    !    !    held held -
+hold            !    held !    !    !    !    !    !    !    !    held held -
 finish          !    !    !    !    !    !    !    !    !    !    stop !    !
 """
 

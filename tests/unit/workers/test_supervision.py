@@ -178,6 +178,16 @@ def test_the_trial_lifts_the_refusal_and_its_failure_brings_it_back() -> None:
     assert isinstance(actions[1], ev.Refuse)
 
 
+def test_a_command_that_cannot_be_executed_is_not_tried_for_every_worker() -> None:
+    it = pool(3)
+    it.handle(ev.Start(), 0.0)
+    actions = without_reports(it.handle(ev.SpawnFailed(0, "ENOENT", hopeless=True), 0.0))
+    assert actions[:3] == [ev.SetTimer("breaker", 4.0), ev.CancelSpawn(1), ev.CancelSpawn(2)]
+    assert {slot.state for slot in it.slots.values()} == {SlotState.HELD}
+    actions = without_reports(it.handle(ev.BreakerTimer(), 4.0))
+    assert actions == [ev.SetTimer("breaker", 5.0), ev.Spawn(0), ev.Refuse(None)]
+
+
 def test_a_trial_that_lives_closes_the_breaker_and_starts_the_others() -> None:
     it = running(2)
     crash(it, 3)
