@@ -20,7 +20,6 @@ from drop.host import journal
 from drop.node import Node
 from drop.problems import similar
 from drop.workers.breaker import BreakerState
-from drop.workers.exec_pool import ExecPool
 from drop.workers.pool import WorkerPool
 from drop.workers.pool_state import PoolState
 from drop.workers.slot import SlotState
@@ -60,8 +59,8 @@ async def worker_list(node: Node, request: Document) -> Document:
     flow, pool = request.get("flow"), request.get("pool")
     if flow is not None and flow not in node.flows.entries:
         _unknown("flow", str(flow), node.flows.entries)
-    if pool is not None and pool not in node.runner.pools:
-        _unknown("pool", str(pool), node.runner.pools)
+    if pool is not None:
+        _known(node, str(pool))
     statistics = orjson.loads(await node.happenings.statistics())
     inflight = {each["name"]: each["inflight"] for each in statistics["pools"]}
     rows = [
@@ -147,21 +146,19 @@ def _rss_bytes(pid: int) -> int | None:
 
 async def worker_restart(node: Node, request: Document) -> Document:
     """Starts the workers of `target` anew, one after the other; no message is lost. Answers when
-    it is done, or with `complete` false when that takes long. Of kind exec, the processes that wait
-    for a message are replaced, and nobody counts them. Raises WorkerError."""
-    text = request.get("target")
-    if isinstance(node.runner.pools.get(str(text)), ExecPool):
-        journal.event("info", "worker_restart", pool=text, worker=None, text="asked for")
-        node.renew(str(text))
-        return {"pool": text, "complete": True, "replaced": None}
-    pool, worker = _target(node, request)
-    supervision = pool.supervision
-    if supervision.state is not PoolState.UP:
-        raise WorkerError("conflict", f"the pool {supervision.policy.pool!r} is being stopped")
-    name = supervision.policy.pool
-    journal.event("info", "worker_restart", pool=name, worker=worker, text="asked for")
+    it is done, or with `complete` false when that takes long. Raises WorkerError.
+
+    `replaced` is null for kind exec: what waits for a message is replaced, what has one ends by
+    itself.
+    """
+    name, worker = _target(node, request)
+    running = node.runner.pools[name]
+    if isinstance(running, WorkerPool) and running.supervision.state is not PoolState.UP:
+        raise WorkerError("conflict", f"the pool {name!r} is being stopped")
+    journal.event("info", "worker_restart", pool=name, worker=worker)
     told = node.pools.renew(name, None if worker is None else [worker])
-    assert told is not None, "a pool of workers tells"
+    if told is None:
+        return {"pool": name, "complete": True, "replaced": None}
     try:
         outcome = await asyncio.wait_for(asyncio.shield(told), RESTART_SECONDS)
     except TimeoutError:
@@ -178,8 +175,8 @@ async def worker_restart(node: Node, request: Document) -> Document:
 async def worker_kill(node: Node, request: Document) -> Document:
     """Sends `signal` (SIGKILL when absent) to the process group of `target`. Raises WorkerError."""
     number = _signal(request.get("signal", "SIGKILL"))
-    pool, worker = _target(node, request)
-    name = pool.supervision.policy.pool
+    name, worker = _target(node, request)
+    pool = _workers(node, name)
     if worker is None:
         raise WorkerError("bad_request", f"which worker of {name!r}? expected {name}/N, N from 1")
     slot = pool.supervision.slots[worker - 1]
@@ -207,32 +204,37 @@ def _signal(text: object) -> signal.Signals:
 # --- which one ---
 
 
-def _target(node: Node, request: Document) -> tuple[WorkerPool, int | None]:
+def _target(node: Node, request: Document) -> tuple[str, int | None]:
     """The pool, and the number of the worker if one is named. Raises WorkerError."""
     text = request.get("target")
     if not isinstance(text, str) or not text:
         raise WorkerError("bad_request", f"`target`: found {text!r}, expected POOL or POOL/N")
     match = _TARGET.fullmatch(text)
     if match is None or text in node.runner.pools:
-        return _supervised(node, text), None
-    pool, worker = _supervised(node, match[1]), int(match[2])
+        return _known(node, text), None
+    name, worker = _known(node, match[1]), int(match[2])
+    pool = _workers(node, name)
     if worker - 1 not in pool.supervision.slots:
         workers = pool.supervision.policy.workers
         raise WorkerError(
             "not_found", f"{match[1]!r} has no worker {worker}; it has 1 to {workers}"
         )
-    return pool, worker
+    return name, worker
 
 
-def _supervised(node: Node, name: str) -> WorkerPool:
-    pool = node.runner.pools.get(name)
-    if pool is None:
+def _known(node: Node, name: str) -> str:
+    if name not in node.runner.pools:
         _unknown("pool", name, node.runner.pools)
+    return name
+
+
+def _workers(node: Node, name: str) -> WorkerPool:
+    pool = node.runner.pools[name]
     if not isinstance(pool, WorkerPool):
         raise WorkerError(
             "conflict",
             f"{name!r} is of kind exec: each message has a process of its own, "
-            "and there are no workers that have a number",
+            "and there is no worker to kill",
         )
     return pool
 
