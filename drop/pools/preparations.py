@@ -20,6 +20,8 @@ from drop.images.prepared import PreparedImage
 Outcome = PreparedImage | str
 """A text says why there is none."""
 
+STOPPING = "the node is being stopped"
+
 
 class Preparations:
     def __init__(self, images: Images, on_error: Callable[[str, Exception], None]) -> None:
@@ -28,7 +30,8 @@ class Preparations:
         self._on_error = on_error
         self._waiting: dict[str, Outcome] = {}  # by pool
         self._tasks: set[asyncio.Task[None]] = set()
-        self._attempts: set[asyncio.Task[None]] = set()  # of the tasks, those that may take long
+        self._attempts: set[asyncio.Task[Outcome]] = set()
+        self._given_up = False
 
     async def prepare(self, pools: Iterable[Pool]) -> None:
         """What goes wrong is told to who wants to start a worker of it."""
@@ -42,28 +45,29 @@ class Preparations:
         """Try it once more, and tell."""
 
         async def work() -> None:
-            then(await self._outcome(pool))
+            then(await self._attempt(pool))
 
-        task = self.later(work())
-        self._attempts.add(task)
-        task.add_done_callback(self._attempts.discard)
+        self.later(work())
 
     def release(self, outcome: Outcome) -> None:
         """Nothing is started from it any more, and nothing of it runs."""
         if isinstance(outcome, PreparedImage):
             self.later(self.images.release(outcome))
 
-    def later(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def give_up(self) -> None:
+        """The node is to end: who waits for an image gets none, now and later."""
+        self._given_up = True
+        for attempt in self._attempts:
+            attempt.cancel()
+
+    def later(self, work: Coroutine[Any, Any, None]) -> None:
         """Something that nobody waits for, until `close`."""
         task = asyncio.get_running_loop().create_task(self._guarded(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        task.add_done_callback(lambda _: work.close())  # it may have been cancelled unbegun
-        return task
 
     async def close(self) -> None:
-        for task in self._attempts:
-            task.cancel()
+        self.give_up()
         while self._tasks:
             await asyncio.wait(self._tasks)
         await self.images.close()
@@ -75,10 +79,19 @@ class Preparations:
             self._on_error("an image", error)
 
     async def _prepare(self, pool: Pool) -> None:
-        outcome = await self._outcome(pool)
+        outcome = await self._attempt(pool)
         nobody_took = self._waiting.pop(pool.name, "")  # a change that was given up
         self._waiting[pool.name] = outcome
         self.release(nobody_took)
+
+    async def _attempt(self, pool: Pool) -> Outcome:
+        if self._given_up:
+            return STOPPING
+        attempt = asyncio.ensure_future(self._outcome(pool))
+        self._attempts.add(attempt)
+        attempt.add_done_callback(self._attempts.discard)
+        await asyncio.wait([attempt])
+        return STOPPING if attempt.cancelled() else attempt.result()
 
     async def _outcome(self, pool: Pool) -> Outcome:
         how = pool.launch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from typing import Any, cast
 
@@ -15,7 +16,7 @@ class Store:
         self.missing = ""
         self.prepared: list[PreparedImage] = []
         self.released: Counter[int] = Counter()
-        self.ended: list[object] = []
+        self.let_go = asyncio.Event()
 
     async def prepare(self, text: str, **_: object) -> PreparedImage:
         if self.missing:
@@ -27,6 +28,7 @@ class Store:
 
     async def release(self, prepared: PreparedImage) -> None:
         self.released[self.prepared.index(prepared)] += 1
+        self.let_go.set()
 
     async def close(self) -> None:
         """Nothing is open."""

@@ -66,7 +66,7 @@ async def test_an_update_takes_the_new_image_and_the_end_lets_go_of_all(its: Wor
 async def test_an_image_that_comes_later_is_found_and_told(its: World) -> None:
     its.store.missing = "there is no i:1"
     starter = await its.starter()
-    with pytest.raises(LaunchError, match="flow.yaml:3: there is no i:1"):
+    with pytest.raises(LaunchError, match=r"flow\.yaml:3: there is no i:1"):
         starter.launch(1)
     its.store.missing = ""
     async with asyncio.timeout(10):
@@ -85,8 +85,8 @@ async def test_an_attempt_for_what_is_not_wanted_any_more_is_let_go(its: World) 
             start()
     its.store.missing = ""
     starter.close()
-    while not its.store.released:
-        await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        await its.store.let_go.wait()
     assert its.store.released == {0: 1}
     assert not its.came.is_set()
     await its.preparations.close()

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from drop.pools.preparations import Outcome, Preparations
+from drop.pools.preparations import STOPPING, Outcome, Preparations
 from pools_tools import pool_of
 from unit.pools.images import Store
 
@@ -20,13 +20,15 @@ def store() -> Store:
 
 
 @pytest.fixture
-def errors() -> list[str]:
-    return []
+def errors() -> asyncio.Queue[str]:
+    return asyncio.Queue()
 
 
 @pytest.fixture
-def preparations(store: Store, errors: list[str]) -> Preparations:
-    return Preparations(store.as_images(), lambda what, error: errors.append(f"{what}: {error}"))
+def preparations(store: Store, errors: asyncio.Queue[str]) -> Preparations:
+    return Preparations(
+        store.as_images(), lambda what, error: errors.put_nowait(f"{what}: {error}")
+    )
 
 
 async def test_what_was_prepared_is_taken_once(preparations: Preparations, store: Store) -> None:
@@ -55,16 +57,15 @@ async def test_a_missing_image_is_told_and_tried_again(
     await preparations.prepare([POOL])
     assert preparations.take("p") == "there is no i:1"
     store.missing = ""
-    got: list[Outcome] = []
-    preparations.again(POOL, got.append)
-    while not got:
-        await asyncio.sleep(0)
-    assert got == [store.prepared[0]]
+    told: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+    preparations.again(POOL, told.set_result)
+    async with asyncio.timeout(10):
+        assert await told is store.prepared[0]
     await preparations.close()
 
 
 async def test_the_end_gives_up_attempts_and_finishes_the_rest(
-    preparations: Preparations, store: Store, errors: list[str]
+    preparations: Preparations, store: Store, errors: asyncio.Queue[str]
 ) -> None:
     got: list[Outcome] = []
     await preparations.prepare([POOL])
@@ -73,17 +74,20 @@ async def test_the_end_gives_up_attempts_and_finishes_the_rest(
     assert taken is not None
     preparations.release(taken)
     await preparations.close()
-    assert got == []
+    assert got == [STOPPING]
     assert store.released == {0: 1}
-    assert errors == []
+    await preparations.prepare([POOL])
+    assert preparations.take("p") == STOPPING
+    assert errors.empty()
 
 
-async def test_a_mistake_of_ours_is_reported(preparations: Preparations, errors: list[str]) -> None:
+async def test_a_mistake_of_ours_is_reported(
+    preparations: Preparations, errors: asyncio.Queue[str]
+) -> None:
     def wrong(_: Outcome) -> None:
         raise KeyError("ours")
 
     preparations.again(POOL, wrong)
-    while not errors:
-        await asyncio.sleep(0)
-    assert errors == ["an image: 'ours'"]
+    async with asyncio.timeout(10):
+        assert await errors.get() == "an image: 'ours'"
     await preparations.close()

@@ -32,9 +32,8 @@ def script(text: str, **keys: object) -> dict[str, object]:
 
 
 async def test_a_worker_knows_its_number_and_where_it_is(here: Machine, tmp_path: Path) -> None:
-    starter = Starter(
-        pool_of(tmp_path, **script("echo $DROP_POOL/$DROP_WORKER in $PWD")), here.host
-    )
+    text = "echo $DROP_POOL/$DROP_WORKER in $PWD"
+    starter = Starter(pool_of(tmp_path, **script(text)), here.host)
     assert [said(starter.launch(n)) for n in (1, 2)] == [f"p/{n} in {tmp_path}\n" for n in (1, 2)]
     starter.close()
 
@@ -83,10 +82,10 @@ async def test_a_start_that_fails_leaves_no_secret_behind(
     keys = {"cwd": "absent"} if fault == "cwd" else {"user": "no-such-user"}
     pool = pool_of(tmp_path, **script("cat", secrets=["K"], kind="exec", **keys))
     starter = Starter(pool, here.host)
-    with pytest.raises(LaunchError, match="absent|no-such-user"):
+    with pytest.raises(LaunchError, match=r"absent|no-such-user"):
         starter.launch(1)
     if fault == "user":
-        with pytest.raises(LaunchError, match="there is no user 'no-such-user'|cannot run as"):
+        with pytest.raises(LaunchError, match=r"there is no user 'no-such-user'|cannot run as"):
             starter.capsule()
     assert here.handed_over() == []
     starter.close()
@@ -147,19 +146,18 @@ async def test_there_is_a_slot_for_each_process(
 async def test_limits_are_those_of_the_last_update(here: Machine, tmp_path: Path) -> None:
     if "pids" in here.groups.problems:
         pytest.skip(here.groups.problems["pids"])
+    starter = Starter(pool_of(tmp_path, **script("cat")), here.host)
     for processes in (7, 9):
-        pool = pool_of(tmp_path, **script("cat", limits={"processes": processes}))
-        if processes == 7:
-            starter = Starter(pool, here.host)
-        else:
-            starter.update(pool)
+        starter.update(pool_of(tmp_path, **script("cat", limits={"processes": processes})))
         process = starter.launch(1)
         groups = Path(f"/proc/{process.pid}/cgroup").read_text()
         assert "/pool-p/0" in groups
+        (limit,) = Path("/sys/fs/cgroup").glob(f"**/{here.groups._name}/pool-p/0/pids.max")
+        assert limit.read_text() == f"{processes}\n"
         process.signal_group(kill=True)
         assert said(process) == ""
     starter.close()
-    assert not [*Path("/sys/fs/cgroup").glob("**/pool-p")]
+    assert not [*Path("/sys/fs/cgroup").glob(f"**/{here.groups._name}/pool-p")]
 
 
 def test_a_pool_is_described_by_its_command() -> None:
