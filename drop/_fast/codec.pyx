@@ -43,7 +43,7 @@ cdef enum:
     SLOTS_FIRST = 64                # a client that calls one at a time needs no more
     SLOTS_MAX = 1 << 16             # the lower 16 bits of an id
     SLOT_BITS = 16
-    LARGE = 1 << 18                 # bytes of a payload from which on a copy costs more than a piece
+    LARGE = 1 << 18                 # bytes of a payload that is written from where it is
     FUTURE = -1                     # what a slot's waiter is, instead of a place in a Batch
     IN_PARTS = -2
     C_PARTS = 1

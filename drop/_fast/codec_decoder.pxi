@@ -138,7 +138,8 @@ cdef class Decoder:
         return 0
 
     cdef Py_ssize_t ready(self) except -1:
-        """The size of the first frame when all of it is in the buffer, else 0. Raises ProtocolError."""
+        """The size of the first frame when the buffer has all of it, else 0. Raises ProtocolError.
+        """
         cdef Py_ssize_t pending = self.end - self.start, size
         cdef const char *at = self.data + self.start
         if pending < 4:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 from drop.cli import errors, output
@@ -41,6 +42,8 @@ def call(
             output.write_bytes(result if isinstance(result, bytes) else b"", raw=raw)
 
     with open_client(address, token_file, timeout) as client:
+        if not lines and not json:
+            return _pass_on(client, pool, messages, raw)
         return _send(client, pool, messages, Client.call_many, show)
 
 
@@ -79,6 +82,23 @@ def publish(
         return _send(client, pool, messages, _publish_many, _show_status(json))
 
 
+def _pass_on(client: Client, pool: str, messages: Messages, raw: bool) -> int:
+    """One answer, as it comes. When nobody reads it any more, the call is cancelled."""
+    for batch in messages.batches():
+        end = b""
+        try:
+            with closing(client.call_parts(pool, batch.pop())) as parts:
+                for part in parts:
+                    output.write_part(part)
+                    end = part[-1:]
+        except DropError as error:
+            errors.name_logs(error, pool)
+            raise
+        if end != b"\n" and not raw:
+            output.write_part(b"\n")
+    return errors.OK
+
+
 def _send(
     client: Client, pool: str, messages: Messages, sender: Sender, show: Callable[[Result], None]
 ) -> int:
@@ -89,10 +109,12 @@ def _send(
             number += 1
             if isinstance(result, DropError):
                 if not messages.lines:
+                    errors.name_logs(result, pool)
                     raise result
                 failed += 1
                 if failed <= FAILURES_TOLD:
-                    sys.stderr.write(f"drop: line {number}: {result.status}: {result}\n")
+                    which = f" (call {call})" if (call := errors.call_of(result)) else ""
+                    sys.stderr.write(f"drop: line {number}: {result.status}: {result}{which}\n")
                 code = code or errors.describe(result)[1]
             show(result)
     if failed > FAILURES_TOLD:
@@ -124,5 +146,5 @@ def _show_status(as_json: bool) -> Callable[[Result], None]:
 
 def _document(name: str, result: Result) -> dict[str, str]:
     if isinstance(result, DropError):
-        return {"status": result.status, "error": str(result)}
+        return errors.document(result)
     return {"status": "ok", **(output.field(name, result) if name else {})}

@@ -5,9 +5,10 @@ Raising is for everybody, turning into text and code is for main() alone.
 
 from __future__ import annotations
 
-import json
+import shlex
 import sys
 
+from drop.cli import output
 from drop.errors import DropError
 
 OK = 0
@@ -51,6 +52,10 @@ HINTS = {
 }
 
 
+#: Statuses of calls that a worker may have had, so that logs may tell of them.
+REACHED = frozenset({"error", "timeout", "cancelled", "unreachable"})
+
+
 class UsageError(Exception):
     """The command line asks for something that cannot be; the text says what was expected."""
 
@@ -73,15 +78,46 @@ def describe(error: Exception) -> tuple[str, int]:
     return "usage", USAGE
 
 
+def call_of(error: Exception) -> str:
+    """The id of the call that failed, when a worker may have had it; else nothing."""
+    reached = isinstance(error, DropError) and error.status in REACHED
+    return (getattr(error, "call_id", None) or "") if reached else ""
+
+
+def name_logs(error: Exception, pool: str) -> None:
+    """Adds where the logs tell of the call that failed: report() shows it."""
+    if call := call_of(error):
+        error.add_note(
+            f"call {call}: `drop logs {shlex.quote(pool)} --call {call}` shows what the function"
+            " says about it"
+        )
+
+
+def document(error: Exception) -> dict[str, str]:
+    """What programs are told."""
+    call = call_of(error)
+    return {
+        "status": describe(error)[0],
+        "error": str(error),
+        **({"call": call} if call else {}),
+    }
+
+
 def report(error: Exception, *, as_json: bool) -> int:
     """Tells people on stderr (and programs on stdout); returns the exit code."""
     kind, code = describe(error)
     label = "" if kind in ("usage", "unreachable") else f"{kind.replace('_', ' ')}: "
     sys.stderr.write(f"drop: {label}{error}\n")
+    notes = getattr(error, "__notes__", [])
     hint = HINTS.get(kind, "")
+    if kind == "error" and notes:
+        hint = ""  # the note says it of this very call
     if hint and hint not in str(error):  # the node may have said so itself
-        sys.stderr.write(f"  {hint}\n")
+        notes = [*notes, hint]
+    sys.stderr.write("".join(f"  {note}\n" for note in notes))
     if as_json:
-        sys.stdout.write(json.dumps({"status": kind, "error": str(error)}) + "\n")
-        sys.stdout.flush()
+        try:
+            output.write_json(document(error))
+        except OSError:
+            output.discard_stdout()  # the exit code says it too
     return code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -11,6 +12,7 @@ from drop.errors import DropError
 
 def main() -> None:
     """The console script."""
+    output.open_missing_streams()
     sys.exit(run(sys.argv[1:]))
 
 
@@ -49,6 +51,7 @@ def _by_typer(arguments: list[str], as_json: bool) -> Callable[[], int]:
         ) from None
     chosen: list[Callable[[], int]] = []
     code: object = errors.OK
+    stdout = os.dup(1)  # rich leads 1 elsewhere when it cannot write
     try:
         # Not standalone: a mistake comes here, where it becomes a document for programs.
         build(chosen.append)(arguments, prog_name="drop", standalone_mode=not as_json)
@@ -59,8 +62,13 @@ def _by_typer(arguments: list[str], as_json: bool) -> Callable[[], int]:
         if tell is None:
             raise
         raise errors.UsageError(tell()) from None
+    finally:
+        unread = output.nobody_reads(stdout)
+        os.close(stdout)
     if chosen:
         return chosen[0]
+    if code == errors.FUNCTION and unread:  # the help of `drop --help | head`
+        raise BrokenPipeError
     return lambda: code if isinstance(code, int) else errors.USAGE
 
 

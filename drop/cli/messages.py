@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from io import FileIO
+from io import BytesIO, FileIO
 from pathlib import Path
 from typing import NamedTuple
 
 from drop.cli.errors import UsageError
 
-READ_SIZE = 256 << 10  # bytes taken at once by --lines; the lines in them go out pipelined
+READ_SIZE = 256 << 10  # bytes taken at once; with --lines, the lines in them go out pipelined
 
 
 class Messages(NamedTuple):
@@ -41,11 +41,18 @@ class Messages(NamedTuple):
             if self.lines:
                 yield from lines_of(source)
             else:
-                yield [self._whole(source.readall())]
+                yield [self._whole(source)]
 
-    def _whole(self, data: bytes) -> bytes:
-        exact = self.raw or self.file is not None
-        return data if exact else data.removesuffix(b"\n")
+    def _whole(self, source: FileIO) -> bytes:
+        """All of it. It may be large: a BytesIO grows, shrinks and is handed over in place."""
+        whole = BytesIO()
+        last = b""
+        while data := source.read(READ_SIZE):
+            whole.write(data)
+            last = data[-1:]
+        if last == b"\n" and not self.raw and self.file is None:
+            whole.truncate(whole.tell() - 1)
+        return whole.getvalue()
 
     def _open(self) -> FileIO:
         if self.file is None:

@@ -237,7 +237,7 @@ class Peer:
 
 
 class PeerThread:
-    """A Peer in a thread of its own, for clients that block. `do` runs something on its loop."""
+    """A Peer in a thread of its own, for clients that block."""
 
     def __init__(self, peer: Callable[[], Peer] = Peer) -> None:
         self._make = peer
@@ -268,6 +268,11 @@ class PeerThread:
 
         self._loop.call_soon_threadsafe(run)
         done.wait(10)
+
+    def until(self, condition: Callable[[Peer], object]) -> None:
+        """Wait until it holds; looked at whenever frames or connections came."""
+        until = self.peer.until(lambda: condition(self.peer))
+        asyncio.run_coroutine_threadsafe(until, self._loop).result()
 
     def _run(self) -> None:
         asyncio.run(self._main())
