@@ -64,12 +64,11 @@ class Lives:
             case ev.Ready():
                 self._ready(slot)
             case ev.HealthAnswer():
-                slot.checked += event.outcome != "busy"
                 self._health_step(self._examination.answer(slot, event.outcome))
             case ev.Gone():
                 self._gone(slot, event)
             case ev.Drained():
-                slot.answered = event.answered - slot.checked
+                slot.answered = event.answered
                 self._slot_step(slot, SlotEvent.DRAINED)
             case ev.Exited():
                 slot.error, slot.clean = event.status, event.clean
@@ -85,7 +84,7 @@ class Lives:
             self._do(ev.SetTimer("breaker", self.breaker.wait_seconds()))
 
     def _gone(self, slot: Slot, event: ev.Gone) -> None:
-        slot.answered, slot.unanswered = event.answered - slot.checked, event.unanswered
+        slot.answered, slot.unanswered = event.answered, event.unanswered
         slot.closed = "stdin" if event.reason == "write" else "stdout"
         if event.reason == "timeout" and self._examination.asks(slot):
             slot.unfit = True

@@ -41,10 +41,9 @@ class Slot:
     restarts: int = 0
     fruitless: int = 0
     """Ends in a row without an answer."""
-    checked: int = 0
-    """Answers to health checks, which the reactor counts as it does any answer."""
     # How the last worker ended:
     answered: int = 0
+    """Messages; answers to health checks are not among them."""
     unanswered: int = 0
     clean: bool = False
     hopeless: bool = False
@@ -63,7 +62,7 @@ class Slot:
         self.stale = self.renew = False
         self.pid, self.command, self.health = pid, command, health
         self.serving_since = None
-        self.answered = self.unanswered = self.checked = 0
+        self.answered = self.unanswered = 0
         self.clean = self.hopeless = self.unfit = False
         self.error = self.fault = self.closed = ""
 

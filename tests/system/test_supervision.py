@@ -267,6 +267,9 @@ def test_a_worker_that_is_not_well_is_replaced_and_the_others_serve(
         assert "answered its health check with something else" in node.output
         until(lambda: [row["state"] for row in workers(client)] == ["ready", "ready"])
         assert client.call("echo", b"x").startswith(b"v1 ")
+    node.stop()
+    told = re.findall(r"answered (-?\d+), unanswered", node.output)
+    assert sum(map(int, told)) == 2, node.output  # the calls alone, however often they were asked
 
 
 # --- ends, seen by callers and by `drop worker` ---

@@ -189,9 +189,20 @@ def test_answers_to_health_checks_are_no_sign_that_the_function_works() -> None:
         next_question(it, 1.0)
         it.handle(ev.HealthAnswer(0, "ok"), 1.0)
     it.handle(exited(), 2.0)
-    it.handle(gone(answered=3, unanswered=1), 2.0)
+    it.handle(gone(answered=0, unanswered=1), 2.0)  # the dataplane counts messages alone
     assert it.slots[0].answered == 0
     assert it.slots[0].fruitless == 1
+
+
+def test_answers_to_messages_count_however_often_the_worker_was_asked() -> None:
+    it = running(1, health=HEALTH)
+    for _ in range(3):
+        next_question(it, 1.0)
+        it.handle(ev.HealthAnswer(0, "ok"), 1.0)
+    it.handle(exited(), 2.0)
+    it.handle(gone(answered=2, unanswered=1), 2.0)
+    assert it.slots[0].answered == 2
+    assert it.slots[0].fruitless == 0
 
 
 def test_a_worker_that_is_replaced_while_it_is_asked_has_not_failed() -> None:
