@@ -1,6 +1,7 @@
 """Both ways in agree: the quick one runs what typer would run, or leaves it alone."""
 
 import inspect
+import re
 from pathlib import Path
 
 import pytest
@@ -98,3 +99,17 @@ def test_the_quick_way_does_not_import_typer() -> None:
 
 def test_commands_is_a_typer_application() -> None:
     assert isinstance(build([].append), typer.Typer)
+
+
+@pytest.mark.parametrize("path", COMMANDS)
+def test_the_guide_names_every_command_with_its_options(path: str) -> None:
+    guide = Path(__file__).parents[3] / "docs" / "cli.md"
+    rows = [row for row in guide.read_text().splitlines() if row.startswith(f"| `drop {path} ")]
+    assert len(rows) == 1
+    form = COMMANDS[path]
+    options = inspect.signature(form.load()).parameters.keys() - set(form.positionals)
+    common = {"json", "address", "token_file"}
+    shown = set(re.findall(r"--([a-z0-9-]+)", rows[0]))
+    if re.search(r"\bA`", rows[0]):
+        shown |= {name.replace("_", "-") for name in common}
+    assert shown == {name.replace("_", "-") for name in options}
