@@ -16,8 +16,6 @@
 #include "pass.h"
 #include "tokened.h"
 
-/* a longer rest is not copied to the scratch, but read on to where it is */
-#define CARRIED_MAX (64u << 10)
 #define DEADLINE_GRAIN_NS (5 * DROP_NS_PER_MS)
 /* After its stdout has ended, until its exit is known: what a kernel needs to take a large process
  * apart. One that closed its stdout and went on costs its caller that much. */
@@ -130,11 +128,11 @@ static ssize_t read_once(struct drop_worker *worker)
 {
     struct drop_reactor *reactor = worker->reactor;
     size_t carried = drop_buffer_length(&worker->inbox);
-    bool in_place = carried > CARRIED_MAX || worker->needed > DROP_SCRATCH_SIZE;
+    bool in_place = carried > DROP_CARRIED_MAX || worker->needed > DROP_SCRATCH_SIZE;
     char *bytes = reactor->scratch;
     size_t room = DROP_SCRATCH_SIZE - carried;
     if (in_place) {
-        room = worker->needed > carried ? worker->needed - carried : CARRIED_MAX;
+        room = worker->needed > carried ? worker->needed - carried : DROP_CARRIED_MAX;
         bytes = drop_buffer_reserve(&worker->inbox, &reactor->memory, room);
         if (!bytes) {
             drop_worker_gone(worker, "memory", DROP_OVERLOADED,

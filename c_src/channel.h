@@ -39,7 +39,7 @@ enum drop_command {
 
 enum drop_happening {
     DROP_WORKER_GONE = 1, /* a: pool, b: worker, c: answered << 16 | unanswered; bytes: reason */
-    DROP_WORKER_DRAINED,  /* a: pool id, b: worker id */
+    DROP_WORKER_DRAINED,  /* a: pool id, b: worker id, c: answered */
     DROP_POOL_DRAINED,    /* a: pool id */
     DROP_DRAINED,
     DROP_MESSAGE,    /* a: pool id, b: token; bytes: payload */

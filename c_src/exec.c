@@ -101,13 +101,16 @@ static void fail(struct drop_worker *worker, enum drop_status status, const char
 
 /* A slow caller stops the reading, and so the process. Without a caller (it was told of a timeout
  * or a cancellation) the rest is of no interest: this is not an answer any more. */
-static void send_part(struct drop_worker *worker, size_t length)
+static void send_parts(struct drop_worker *worker, size_t length)
 {
     struct drop_connection *caller = ticket_of(worker)->connection;
+    size_t payload_max = worker->reactor->options.payload_max;
     if (!caller)
         return;
-    drop_output_frame(caller, DROP_ANSWER, DROP_FLAG_MORE, DROP_OK, ticket_of(worker)->id,
-                      worker->reactor->scratch, length);
+    for (size_t at = 0; at < length; at += payload_max)
+        drop_output_frame(caller, DROP_ANSWER, DROP_FLAG_MORE, DROP_OK, ticket_of(worker)->id,
+                          worker->reactor->scratch + at,
+                          length - at < payload_max ? length - at : payload_max);
     worker->pool->counters.bytes_out += length;
     if (drop_connection_has_room(caller))
         return;
@@ -136,7 +139,7 @@ static bool read_some(struct drop_worker *worker)
         drop_execution_not_spare(worker, "wrote to stdout before it was given a message", false);
         kill_it(worker);
     } else if (worker->execution->in_parts) {
-        send_part(worker, (size_t)count);
+        send_parts(worker, (size_t)count);
     } else {
         keep(worker, (size_t)count);
     }

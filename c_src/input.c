@@ -6,9 +6,6 @@
 #include "output.h"
 #include "reactor.h"
 
-/* a longer rest is read on to where it is instead of copied to the scratch */
-#define CARRIED_MAX (64u << 10)
-
 /* A frame whose body is not taken: its bytes are thrown away as they come. */
 static void refuse_body(struct drop_connection *connection, const struct drop_frame *frame,
                         enum drop_status status, const char *text)
@@ -146,9 +143,9 @@ ssize_t drop_input_receive(struct drop_connection *connection)
     struct drop_reactor *reactor = connection->reactor;
     struct drop_buffer *inbox = &connection->inbox;
     size_t carried = drop_buffer_length(inbox);
-    if (carried > CARRIED_MAX) { /* a large frame: read on to where it is */
+    if (carried > DROP_CARRIED_MAX) { /* a large frame: read on to where it is */
         size_t room = inbox->capacity - inbox->end;
-        if (!room && !drop_buffer_reserve(inbox, &reactor->memory, CARRIED_MAX)) {
+        if (!room && !drop_buffer_reserve(inbox, &reactor->memory, DROP_CARRIED_MAX)) {
             drop_connection_goaway(connection, DROP_OVERLOADED,
                                    "the node's memory for messages is used up");
             return -1;

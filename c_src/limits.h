@@ -22,8 +22,14 @@
  * out */
 #define DROP_WORKER_OUTGOING_MAX (256u << 10)
 /* bytes read by one read(2) and parsed in place; also what one connection gets of a turn. Bigger
- * messages are read into a buffer of their own size. */
+ * messages are read into a buffer of their own size. (Fuzzing makes it small, so that small inputs
+ * come to what large ones do.) */
+#ifndef DROP_SCRATCH_SIZE
 #define DROP_SCRATCH_SIZE (256u << 10)
+#endif
+/* bytes of the beginning of a message that are copied to the scratch, for the rest to be read
+ * behind them; behind a longer one the rest is read where it is */
+#define DROP_CARRIED_MAX (DROP_SCRATCH_SIZE / 4)
 /* a message or answer larger than this keeps the block that it was received in, all the way */
 #define DROP_LARGE DROP_SCRATCH_SIZE
 /* output that a client has not read: from here on the node stops reading from it ... */

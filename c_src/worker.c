@@ -379,7 +379,8 @@ void drop_worker_check_drained(struct drop_worker *worker)
     detach(worker);
     drop_buffer_release(&worker->inbox, &worker->reactor->memory);
     drop_buffer_release(&worker->outgoing, &worker->reactor->memory); /* of what timed out */
-    drop_reactor_tell(worker->reactor, DROP_WORKER_DRAINED, pool->id, worker->id, 0, NULL, 0);
+    drop_reactor_tell(worker->reactor, DROP_WORKER_DRAINED, pool->id, worker->id,
+                      worker->answered, NULL, 0);
     if (pool->refusal && !pool->worker_count)
         drop_pool_fail_waiting(pool, DROP_NO_WORKER, pool->refusal);
     drop_pool_refill(pool);

@@ -12,7 +12,6 @@ import contextlib
 import os
 import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 
 import uvloop
@@ -24,8 +23,10 @@ from drop.config import Settings
 from drop.errors import ConfigurationError
 from drop.flow.flows import FlowError, Flows
 from drop.flow.runner import Runner
+from drop.flow.spec import LoadedFlow
 from drop.flow.store import FlowStore
 from drop.host import confinement, journal
+from drop.host.accounts import fault_of
 from drop.host.cgroups import NodeGroups
 from drop.host.limits import raise_descriptor_limit
 from drop.host.listeners import Listeners
@@ -37,6 +38,7 @@ from drop.packages.store import PackageStore
 from drop.pools.host import Host
 from drop.pools.planned import PlannedPools
 from drop.pools.preparations import Preparations
+from drop.problems import ConfigurationErrors
 from drop.secrets.credentials import Credentials, places
 from drop.secrets.operations import SecretOperations
 from drop.secrets.provision import Provision
@@ -113,6 +115,7 @@ class Node:
         if self._stopping.is_set():
             self._killed.set()
             self.runner.kill()
+        self._preparations.give_up()
         self._stopping.set()
 
     def reload(self) -> None:
@@ -125,6 +128,10 @@ class Node:
     def supervision(self, pool: str) -> Supervision | ExecSupervision | None:
         """How a pool is doing; to look at. None: there is none of that name."""
         return self.pools.supervision(pool)
+
+    def image_report(self) -> list[str]:
+        """How functions in images are run here, a line each."""
+        return self._preparations.images.report()
 
     def renew(self, pool: str) -> None:
         """Replace the workers of a pool in turn, with the command that they have."""
@@ -180,8 +187,21 @@ class Node:
             self._flow_files,
             grace_seconds=settings.grace_ms / 1000.0,
             report=_report_configuration,
-            resolve=partial(with_packages, store=PackageStore(settings.var_dir)),
+            resolve=self._resolve,
         )
+
+    def _resolve(self, flow: LoadedFlow) -> LoadedFlow:
+        """With what it takes from packages. Raises ConfigurationError, also for workers of users
+        that there are not."""
+        flow, faults = with_packages(flow, store=PackageStore(self.settings.var_dir)), []
+        for index, function in enumerate(flow.spec.func):
+            user = function.user if function.image is None else None
+            if user and (fault := fault_of(user, self.settings.worker_user)):
+                place = ("func", index, "user")
+                faults.append(flow.source.error(place, fault, "a user of this machine"))
+        if faults:
+            raise ConfigurationErrors(faults)
+        return flow
 
     def _build_images(self, stack: contextlib.AsyncExitStack) -> Preparations:
         settings = self.settings
@@ -190,9 +210,9 @@ class Node:
             engine=settings.images.engine,
             own_groups=bool({"memory", "pids"} & self.groups.problems.keys()),
         )
-        preparations = Preparations(images, _on_error)
-        stack.push_async_callback(preparations.close)
-        return preparations
+        self._preparations = Preparations(images, _on_error)
+        stack.push_async_callback(self._preparations.close)
+        return self._preparations
 
     def _build_secrets(self, stack: contextlib.AsyncExitStack) -> Provision:
         var_dir = self.settings.var_dir
@@ -239,10 +259,11 @@ class Node:
             journal.event("error", "reload_failed", text="the running flows stay as they were")
         else:
             journal.event("info", "reloaded", pools=len(self.runner.pools))
-        self._renew_changed()
+        self.renew_changed()
         self._notifier.reloaded()
 
-    def _renew_changed(self) -> None:
+    def renew_changed(self) -> None:
+        """Replace the workers that have other secrets or files of variables than there are now."""
         try:
             self.secrets.changed({})
         except SecretError as error:

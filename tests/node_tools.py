@@ -14,6 +14,7 @@ from typing import Any
 
 from drop.client import Client
 from drop.errors import FunctionError, NoWorker
+from drop.host.cgroup_tree import node_group
 from running_node import RunningNode
 
 StartNode = Callable[..., RunningNode]
@@ -99,6 +100,14 @@ def refused(client: Client, pool: str) -> str:
     except FunctionError:
         pass
     return ""
+
+
+def groups_of(client: Client) -> Callable[[], set[str]]:
+    """What asks for the names of the control groups that a node has now, also when it has ended."""
+    node = client.control("node.info")
+    name = node_group(node["name"], node["var_dir"])
+    tree = Path("/sys/fs/cgroup")
+    return lambda: {each.name for each in (*tree.glob(f"**/{name}"), *tree.glob(f"**/{name}/*/"))}
 
 
 def hang(mark: str) -> str:

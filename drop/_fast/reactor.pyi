@@ -5,7 +5,7 @@ A happening is a tuple that starts with one of these numbers:
     (WORKER_GONE, pool, worker, reason, unanswered, answered)
         its descriptors are closed; kill its group.
         reason: eof, timeout, unasked, garbled, too_large, write, removed, memory
-    (WORKER_DRAINED, pool, worker)
+    (WORKER_DRAINED, pool, worker, answered)
     (POOL_DRAINED, pool)
     (DRAINED,)
     (MESSAGE, pool, token, payload)                   for a control pool; answer(token, ...)

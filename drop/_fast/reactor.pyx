@@ -359,7 +359,7 @@ cdef tuple as_tuple(drop_record *record):
         return (WORKER_GONE, record.a, record.b, payload.decode(), record.c & 0xffff,
                 record.c >> 16)
     if record.kind == DROP_WORKER_DRAINED:
-        return (WORKER_DRAINED, record.a, record.b)
+        return (WORKER_DRAINED, record.a, record.b, record.c)
     if record.kind == DROP_POOL_DRAINED:
         return (POOL_DRAINED, record.a)
     if record.kind == DROP_MESSAGE:

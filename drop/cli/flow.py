@@ -87,6 +87,8 @@ def flow_info(
         for source in pool.get("subscriptions", []):
             filter_ = f" containing {source['filter']!r}" if source["filter"] else ""
             print(f"{pool['name']}: gets ({source['type']}) what {source['name']} answers{filter_}")
+        if processes := pool.get("processes"):
+            print(f"{pool['name']}: {processes_text(processes)}")
         if pool.get("last_error"):
             print(f"{pool['name']}: {_one_line(pool['last_error'])}")
     return errors.OK
@@ -133,6 +135,14 @@ def _pool_rows(pool: Document) -> list[tuple[str, ...]]:
         )
         for number, worker in enumerate(workers)
     ]
+
+
+def processes_text(figures: Document) -> str:
+    """Of a pool of kind exec, for people."""
+    return (
+        f"{figures['running']} processes with a message, {figures['ready']} ready, "
+        f"{figures['starting']} starting, {figures['started']} started in all"
+    )
 
 
 def _one_line(text: str) -> str:

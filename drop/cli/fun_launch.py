@@ -16,6 +16,7 @@ from typing import cast
 
 from drop.cli import errors
 from drop.cli.errors import CommandError
+from drop.clock import SystemClock
 from drop.config import Settings
 from drop.flow.plan import Pool, wiring
 from drop.flow.spec import Flow, Function, LoadedFlow
@@ -56,7 +57,8 @@ def launcher(function: Function, settings: Settings, *, as_me: bool) -> Iterator
         provision = Provision(SecretStore(settings.var_dir), Credentials(here, candidates), _warn)
         stack.callback(provision.clear)
         host = Host(
-            shared=cast(Shared, SimpleNamespace(report=_report)),  # all that a Starter asks of it
+            # All that a Starter asks of it:
+            shared=cast(Shared, SimpleNamespace(report=_report, clock=SystemClock())),
             settings=settings,
             environ=os.environ,
             offers=confinement.probe(),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from drop.cli import errors, output
-from drop.cli.flow import control, print_table
+from drop.cli.flow import control, print_table, processes_text
 
 Document = dict[str, Any]
 
@@ -30,10 +30,13 @@ def worker_list(
     if json:
         output.write_json(reply)
         return errors.OK
-    if not reply["workers"]:
+    if not reply["workers"] and not reply["processes"]:
         sys.stderr.write("no workers: `drop flow start FILE` starts a flow\n")
         return errors.OK
-    print_table(COLUMNS, [_row(worker) for worker in reply["workers"]])
+    if reply["workers"]:
+        print_table(COLUMNS, [_row(worker) for worker in reply["workers"]])
+    for each in reply["processes"]:
+        print(f"{each['pool']}: {processes_text(each)}")
     return errors.OK
 
 

@@ -107,7 +107,7 @@ class Control:
         return {"flows": flow_list(self._node)}
 
     async def _flow_info(self, request: Document) -> Document:
-        return flow_info(self._node, self._node.flows.known(_text(request, "name")))
+        return await flow_info(self._node, self._node.flows.known(_text(request, "name")))
 
     async def _flow_start(self, request: Document) -> Document:
         if ("file" in request) == ("name" in request):
@@ -121,7 +121,7 @@ class Control:
                 raise Refused("bad_request", text)
             entry = await self._node.flows.start(file)
         journal.event("info", "flow_started", flow=entry.name, file=entry.flow.source.file)
-        return flow_info(self._node, entry)
+        return await flow_info(self._node, entry)
 
     async def _flow_stop(self, request: Document) -> Document:
         name = _text(request, "name")
@@ -131,6 +131,7 @@ class Control:
 
     async def _flow_reload(self, request: Document) -> Document:
         await self._node.flows.reload()
+        self._node.renew_changed()
         return {"flows": flow_list(self._node)}
 
     async def _node_info(self, request: Document) -> Document:

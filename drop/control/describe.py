@@ -6,6 +6,8 @@ import os
 from datetime import UTC, datetime
 from typing import Any
 
+import orjson
+
 import drop
 from drop.flow.describe import describe
 from drop.flow.flows import Entry
@@ -30,14 +32,24 @@ def flow_list(node: Node) -> list[Document]:
     ]
 
 
-def flow_info(node: Node, entry: Entry) -> Document:
+async def flow_info(node: Node, entry: Entry) -> Document:
+    processes = await processes_of(node)
     document = describe(entry.flow)
     document["file"] = str(entry.file)
     document["started_from"] = entry.flow.source.file
     document["state"] = flow_state(node, entry)
     for pool in document["pools"]:
         pool.update(pool_info(node, entry, pool["name"]))
+        if pool["state"] != "stopped" and pool["name"] in processes:
+            pool["processes"] = processes[pool["name"]]
     return document
+
+
+async def processes_of(node: Node) -> dict[str, Document]:
+    """By pool of kind exec: how many processes are ready, starting, running, were started in all,
+    and how many shall be ready (`spare`)."""
+    statistics = orjson.loads(await node.happenings.statistics())
+    return {pool["name"]: pool["processes"] for pool in statistics["pools"] if "processes" in pool}
 
 
 def flow_state(node: Node, entry: Entry) -> str:
@@ -81,6 +93,7 @@ def node_info(node: Node) -> Document:
         "pools": len(pools),
         "workers": sum(pool.live() for pool in pools if isinstance(pool, Supervision)),
         "logs": node.logger.statistics(),
+        "images": node.image_report(),
     }
 
 
@@ -90,7 +103,7 @@ def _pool_state(supervision: Supervision | ExecSupervision) -> str:
 
 
 def _workers(node: Node, supervision: Supervision | ExecSupervision) -> list[Document]:
-    """Those of kind exec live for one message: `drop top` and the statistics count them."""
+    """Those of kind exec live for one message: they are counted, see `processes_of`."""
     if isinstance(supervision, ExecSupervision):
         return []
     return [

@@ -54,12 +54,13 @@ class WorkerError(Exception):
 
 
 async def worker_list(node: Node, request: Document) -> Document:
-    """Those of `flow`, of `pool`, or all. Raises WorkerError."""
+    """Those of `flow`, of `pool`, or all; of kind exec, how many processes there are. Raises
+    WorkerError."""
     flow, pool = request.get("flow"), request.get("pool")
     if flow is not None and flow not in node.flows.entries:
         _unknown("flow", str(flow), node.flows.entries)
     if pool is not None:
-        _workers(node, _known(node, str(pool)))
+        _known(node, str(pool))
     statistics = orjson.loads(await node.happenings.statistics())
     inflight = {each["name"]: each["inflight"] for each in statistics["pools"]}
     rows = [
@@ -68,7 +69,23 @@ async def worker_list(node: Node, request: Document) -> Document:
         if flow in (None, flow_name) and pool in (None, name)
         for row in _rows(node, supervision, inflight.get(name, 0))
     ]
-    return {"workers": rows}
+    processes = [
+        {"flow": flow_name, "pool": name, **figures}
+        for flow_name, name, figures in _exec_pools(node, statistics)
+        if flow in (None, flow_name) and pool in (None, name)
+    ]
+    return {"workers": rows, "processes": processes}
+
+
+def _exec_pools(node: Node, statistics: Document) -> Iterator[tuple[str, str, Document]]:
+    """Flow, pool and how many processes it has, of every pool of kind exec that runs."""
+    figures = {
+        pool["name"]: pool["processes"] for pool in statistics["pools"] if "processes" in pool
+    }
+    for entry in node.flows.entries.values():
+        for function in entry.flow.spec.func:
+            if function.name in figures and function.name in node.runner.pools:
+                yield entry.name, function.name, figures[function.name]
 
 
 def _pools(node: Node) -> Iterator[tuple[str, str, Supervision]]:
@@ -217,7 +234,7 @@ def _workers(node: Node, name: str) -> WorkerPool:
         raise WorkerError(
             "conflict",
             f"{name!r} is of kind exec: each message has a process of its own, "
-            "and there are no workers to list or to kill",
+            "and there is no worker to kill",
         )
     return pool
 

@@ -10,6 +10,7 @@ import asyncio
 import os
 from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
+from functools import partial
 
 from drop._fast.logger import file_name
 from drop.flow import plan
@@ -45,8 +46,12 @@ class PlannedPools:
             await self._host.images.prepare(pools)
 
     def create(self, pool: plan.Pool) -> RunningPool:
-        starter = starter_of(pool, self._host)
-        running = self._make(pool, starter)
+        starter = starter_of(pool, self._host, partial(self.renew, pool.name))
+        try:
+            running = self._make(pool, starter)
+        except ValueError:
+            starter.close()
+            raise
         self._kept[pool.name] = _Kept(running, starter, pool)
         running.stopped.add_done_callback(lambda _: self._closed(pool.name, starter))
         return running

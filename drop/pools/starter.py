@@ -1,13 +1,14 @@
 """How the workers of one pool are started: their command, user, containment, secrets.
 
-One recipe serves all workers of a pool, unless they have secrets: then each has a directory of its
-own, and so an environment of its own.
+One recipe serves all workers of a pool, unless they are given secrets or variables of files: those
+are read anew for each worker, so each has an environment of its own.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from shlex import join
 
 from drop.flow.plan import Pool
@@ -17,14 +18,19 @@ from drop.host.cgroups import PoolGroups
 from drop.host.confinement import directories_named, directories_of_path
 from drop.pools.adapters import MODULES, command_of
 from drop.pools.host import Host
+from drop.pools.lent import Lent
 from drop.secrets.credentials import Owner
 from drop.secrets.provision import Given, NotProvided, Wants
 from drop.workers.containment import Containment, Wanted, contain
 from drop.workers.environment import worker_environment
 from drop.workers.process import Command, LaunchError, Process, Recipe, explain, launch, prepare
 
-SPARE_SLOTS = 8
-"""Besides two for each worker: old ones may still be ending when their successors run."""
+STAND_IN = 1
+"""Of a roll-out: a new worker that serves before an old one is ended."""
+ENDING = 8
+"""Processes of kind exec that have answered and are not gone yet."""
+EXEC_SLOTS_MAX = 1152
+"""DROP_EXEC_SLOTS_MAX in c_src/exec.h."""
 EVERYBODY = 0
 """The worker whose secrets all processes of kind exec share."""
 
@@ -35,7 +41,8 @@ class Starter:
     def __init__(self, pool: Pool, host: Host) -> None:
         self._host = host
         self._groups: PoolGroups | None = None
-        self._shared_given: Given | None = None
+        self._lent = Lent(host.shared.clock)
+        self._explained: Command | None = None
         self.update(pool)
 
     def update(self, pool: Pool) -> None:
@@ -46,14 +53,11 @@ class Starter:
 
     def launch(self, worker: int) -> Process:
         """Raises LaunchError."""
-        if not self._pool.launch.secrets:
+        how, given = self._pool.launch, self._provide(worker)
+        if not how.secrets and not how.env_files:
             if self._recipe is None:
-                given = self._provide(worker)
                 self._recipe = self._prepare(given)
-                self._release_shared()
-                self._shared_given = given
             return launch(self._recipe, worker - 1)
-        given = self._provide(worker)
         try:
             process = launch(self._prepare(given), worker - 1)
         except LaunchError:
@@ -65,20 +69,17 @@ class Starter:
     def capsule(self) -> object:
         """For the dataplane, which starts processes of kind exec itself. Raises LaunchError."""
         given = self._provide(EVERYBODY)
-        recipe = self._prepare(given)
         try:
-            recipe.prepare_all()
-        except OSError as error:
+            recipe = self._prepare_all(partial(self._prepare, given))
+        except LaunchError:
             given.release()
-            raise LaunchError(f"{self.command}: {error}", hopeless=False) from error
-        self._release_shared()
-        self._shared_given, self._recipe = given, recipe
-        return recipe.native.capsule()
+            raise
+        return self._lend(recipe, given.release)
 
     def explain(self, number: int, step: str) -> str:
         """Why the dataplane could not start a process."""
-        assert self._recipe is not None
-        return str(explain(self._recipe.command, number, step))
+        assert self._explained is not None, "nothing fails that was not configured"
+        return str(explain(self._explained, number, step))
 
     @staticmethod
     def describe(pool: Pool) -> str:
@@ -92,14 +93,25 @@ class Starter:
 
     def close(self) -> None:
         """The pool is gone: nothing of it is left running."""
-        self._release_shared()
+        self._lent.close()
         if self._groups is not None:
             self._groups.remove()
 
-    def _release_shared(self) -> None:
-        given, self._shared_given = self._shared_given, None
-        if given is not None:
-            given.release()
+    def _lend(self, recipe: Recipe, take_back: Callable[[], None]) -> object:
+        """The capsule of what all processes are started by from now on."""
+        self._lent.replace(take_back, self._pool.mailbox.timeout_ms)
+        self._explained = recipe.command
+        return recipe.native.capsule()
+
+    def _prepare_all(self, make: Callable[[], Recipe]) -> Recipe:
+        """A recipe with all of its slots. Raises LaunchError."""
+        recipe = make()
+        try:
+            recipe.prepare_all()
+        except OSError as error:
+            text = f"{self.command}: cannot make the control groups of the pool: {error}"
+            raise LaunchError(text, hopeless=False) from error
+        return recipe
 
     # --- the parts of a recipe ---
 
@@ -125,13 +137,9 @@ class Starter:
 
     def _prepare(self, given: Given) -> Recipe:
         how, account = self._pool.launch, self._account()
-        command = Command(
-            self._command(),
-            how.cwd,
-            self._environment(account, given.environment(dict(how.env))),
-            account.name,
-        )
-        containment = self._contain(account, given)
+        environment = self._environment(self._home(account), given.environment(dict(how.env)))
+        command = Command(self._command(), how.cwd, environment, account.name)
+        containment = self._contain(account, given, environment["PATH"])
         return prepare(
             command,
             containment.arguments,
@@ -142,11 +150,15 @@ class Starter:
     def _command(self) -> tuple[str, ...]:
         return command_of(self._pool, self._host.settings.limits.payload_max)
 
-    def _environment(self, account: Account, extra: Mapping[str, str]) -> dict[str, str]:
+    def _home(self, account: Account) -> str | None:
+        """None: that of the node, whose user it is."""
+        return None if account.uid == os.geteuid() else account.home
+
+    def _environment(self, home: str | None, extra: Mapping[str, str]) -> dict[str, str]:
         pool, host = self._pool, self._host
         inherited = dict(host.environ)
-        if account.uid != os.geteuid():
-            inherited["HOME"] = account.home
+        if home is not None:
+            inherited["HOME"] = home
         return worker_environment(
             inherited,
             node=host.settings.name,
@@ -157,7 +169,7 @@ class Starter:
             extra=extra,
         )
 
-    def _contain(self, account: Account, given: Given) -> Containment:
+    def _contain(self, account: Account, given: Given, path: str) -> Containment:
         how, host = self._pool.launch, self._host
         keys, limits = how.contain, how.limits
         wanted = Wanted(
@@ -175,9 +187,7 @@ class Starter:
             core_mib=limits.core,
         )
         directories = directories_named((*self._command(), *how.argv), how.cwd)
-        directories += directories_of_path(
-            dict(how.env).get("PATH") or host.environ.get("PATH", "")
-        )
+        directories += directories_of_path(path)
         if how.kind == "mcp":
             directories += (MODULES,)
         if given.directory is not None:
@@ -199,7 +209,7 @@ class Starter:
     def _keep_groups(self, limits: Limits) -> PoolGroups | None:
         if not self._pool.launch.contain.cgroup or not limits.controllers():
             return None
-        slots = 2 * self._processes() + SPARE_SLOTS
+        slots = self._slots()
         try:
             if self._groups is None:
                 self._groups = self._host.groups.pool(self._pool.name, slots, limits)
@@ -210,12 +220,13 @@ class Starter:
             raise LaunchError(text, hopeless=False) from error
         return self._groups
 
-    def _processes(self) -> int:
-        """At a time, those that are kept ready included."""
+    def _slots(self) -> int:
+        """How many processes there can be at a time, those that are kept ready included."""
         pool = self._pool
         if pool.mailbox.kind != "exec":
-            return pool.workers
-        return pool.workers + (pool.workers if pool.spare is None else pool.spare)
+            return pool.workers + STAND_IN
+        spare = pool.workers if pool.spare is None else pool.spare
+        return min(EXEC_SLOTS_MAX, pool.workers + spare + ENDING)
 
 
 def _limits(containment: Containment) -> Limits:

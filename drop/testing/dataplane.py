@@ -94,7 +94,7 @@ class FakeDataplane:
         if worker in self.workers:
             pool = self._let_go(worker)
             if drain:
-                self.emit(WORKER_DRAINED, pool, worker)
+                self.emit(WORKER_DRAINED, pool, worker, 0)
             else:
                 self.emit(WORKER_GONE, pool, worker, "removed", 0, 0)
 

@@ -32,10 +32,10 @@ HOPELESS = frozenset(
 """Trying again does not help until somebody changes something; the others pass (memory, limits)."""
 
 
-def advice(number: int, program: str, cwd: str | None, path: str) -> str:
+def advice(number: int, program: str, cwd: str | None, path: str, user: str = "") -> str:
     """What to do about errno `number` of starting `program`; "" where the errno says it all.
 
-    `path` is the PATH in which a program without a slash was looked for.
+    `path` is the PATH in which a program without a slash was looked for, `user` who it runs as.
     """
     if cwd is not None and not os.path.isdir(cwd):
         return "create the directory, or change cwd"
@@ -45,7 +45,7 @@ def advice(number: int, program: str, cwd: str | None, path: str) -> str:
     if number == errno.ENOENT:
         return _missing(program, found, path)
     if number == errno.EACCES:
-        return _forbidden(program, found, path)
+        return _forbidden(program, found, path, user)
     if number == errno.ENOEXEC:
         return _no_format(found)
     return _BY_NUMBER.get(number, "")
@@ -57,15 +57,11 @@ def advice_of_step(
     """What to do about errno `number` of a step of starting `program` as `user`; "" where it says
     it all. The steps' texts are those of c_src/spawn_step.c and drop/_fast/spawn_recipe.pxi."""
     if step in _OF_THE_PROGRAM:
-        return advice(number, program, cwd, path)
+        return advice(number, program, cwd, path, user)
     if cwd is not None and not os.path.isdir(cwd):
         return "create the directory, or change cwd"
     if step == "cannot enter the directory" and number == errno.EACCES:
-        who = user or "the node's user"
-        return (
-            f"{who} may not enter {_closed_part(cwd or '/')}: chmod o+x it, or run the function "
-            f"as somebody who may (`user:` in the flow, `worker_user` in the configuration)"
-        )
+        return _closed(_closed_part(cwd or "/") or cwd or "/", user)
     if step in ("cannot keep a path writable", "cannot make landlock rules"):
         return "each path of `write` has to exist"
     return _BY_STEP.get(step) or _BY_NUMBER.get(number, "")
@@ -83,8 +79,16 @@ _BY_STEP = {
 }
 
 
+def _closed(directory: str, user: str) -> str:
+    who = user or "the node's user"
+    return (
+        f"{who} may not enter {directory}: chmod o+x it, or run the function "
+        f"as somebody who may (`user:` in the flow, `worker_user` in the configuration)"
+    )
+
+
 def _closed_part(directory: str) -> str:
-    """The first directory on the way that others may not pass through."""
+    """The first directory on the way that others may not pass through; "" if there is none."""
     path = ""
     for part in os.path.realpath(directory).split("/")[1:]:
         path += f"/{part}"
@@ -93,7 +97,7 @@ def _closed_part(directory: str) -> str:
                 return path
         except OSError:
             break
-    return directory
+    return ""
 
 
 _BY_NUMBER = {
@@ -116,7 +120,7 @@ def _missing(program: str, found: str, path: str) -> str:
     return "the loader or a library directory that it was linked for does not exist on this machine"
 
 
-def _forbidden(program: str, found: str, path: str) -> str:
+def _forbidden(program: str, found: str, path: str, user: str) -> str:
     if "/" not in program and not found:
         return f"{program} in PATH={path} may not be executed; chmod +x it"
     try:
@@ -127,6 +131,9 @@ def _forbidden(program: str, found: str, path: str) -> str:
         return f"{found} is a directory"
     if not mode & 0o111:
         return f"chmod +x {found}"
+    for file in (found, _interpreter(found)):
+        if file and (closed := _closed_part(os.path.dirname(os.path.realpath(file)))):
+            return _closed(closed, user)
     return "it may not be executed by this user, or its disk is mounted noexec"
 
 

@@ -130,6 +130,7 @@ class Gone:
 @dataclass(frozen=True, slots=True)
 class Drained:
     slot: int
+    answered: int = 0
 
 
 @dataclass(frozen=True, slots=True)

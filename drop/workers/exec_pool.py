@@ -147,6 +147,7 @@ class ExecPool:
         try:
             recipe = self._recipes()
         except LaunchError as error:
+            self._configured = False  # or there is an older recipe, which is not to be tried again
             # Not from here: this may be the answer to an event that is being handled.
             asyncio.get_running_loop().call_soon(self._failed, str(error))
             return False

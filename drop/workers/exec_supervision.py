@@ -44,7 +44,8 @@ class Action(StrEnum):
     CONFIGURE = "configure"  # tell the dataplane how to start processes
     RESUME = "resume"  # let it try once
     REFUSE = "refuse"  # tell callers why, wait for the next try
-    ACCEPT = "accept"
+    FORGET = "forget"  # why it failed; what is new may work
+    ACCEPT = "accept"  # a process was started
     DRAIN = "drain"
     FINISH = "finish"
 
@@ -59,7 +60,7 @@ _S, _E, _A = State, Event, Action
 _FAIL = Cell(_S.FAILING, (_A.REFUSE,))
 _STOP = Cell(_S.STOPPED, (_A.FINISH,))
 _DRAIN = Cell(_S.DRAINING, (_A.DRAIN,))
-_RENEW = Cell(_S.UP, (_A.ACCEPT, _A.CONFIGURE))
+_RENEW = Cell(_S.UP, (_A.FORGET, _A.CONFIGURE))
 
 TABLE: dict[State, dict[Event, Cell | None]] = {
     _S.NEW: {
@@ -183,14 +184,20 @@ class ExecSupervision:
                 self._do(Resume())
             case Action.REFUSE:
                 self._refuse()
+            case Action.FORGET:
+                self._forget()
             case Action.ACCEPT:
-                self._failures, self.refusal = 0, None
+                self._forget()
                 text = f"{self.policy.command}: can be started again"
-                self._do(ev.Refuse(None), ev.Report("info", "spawn_works", text))
+                self._do(ev.Report("info", "spawn_works", text))
             case Action.DRAIN:
                 self._do(ev.DrainPool(), ev.SetTimer("pool", self._grace_seconds))
             case Action.FINISH:
                 self._do(ev.CancelTimer("pool"), ev.PoolStopped())
+
+    def _forget(self) -> None:
+        self._failures, self.refusal = 0, None
+        self._do(ev.Refuse(None))
 
     def _refuse(self) -> None:
         seconds = self._backoff_seconds()

@@ -15,7 +15,7 @@ from drop.workers.dataplane import Dataplane
 class PoolListener(Protocol):
     def worker_gone(self, worker: int, reason: str, unanswered: int, answered: int) -> None: ...
 
-    def worker_drained(self, worker: int) -> None: ...
+    def worker_drained(self, worker: int, answered: int) -> None: ...
 
     def worker_ready(self, worker: int) -> None: ...
 
@@ -135,9 +135,9 @@ class Happenings:
         if listener := self._pools.get(pool):
             listener.worker_gone(worker, reason, unanswered, answered)
 
-    def _worker_drained(self, pool: int, worker: int) -> None:
+    def _worker_drained(self, pool: int, worker: int, answered: int) -> None:
         if listener := self._pools.get(pool):
-            listener.worker_drained(worker)
+            listener.worker_drained(worker, answered)
 
     def _worker_ready(self, pool: int, worker: int) -> None:
         if listener := self._pools.get(pool):

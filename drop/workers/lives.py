@@ -69,6 +69,7 @@ class Lives:
             case ev.Gone():
                 self._gone(slot, event)
             case ev.Drained():
+                slot.answered = event.answered - slot.checked
                 self._slot_step(slot, SlotEvent.DRAINED)
             case ev.Exited():
                 slot.error, slot.clean = event.status, event.clean

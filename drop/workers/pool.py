@@ -138,9 +138,9 @@ class WorkerPool:
         if (slot := self._slot_of(worker)) is not None:
             self._tell(ev.Gone(slot, reason, unanswered, answered))
 
-    def worker_drained(self, worker: int) -> None:
+    def worker_drained(self, worker: int, answered: int) -> None:
         if (slot := self._slot_of(worker)) is not None:
-            self._tell(ev.Drained(slot))
+            self._tell(ev.Drained(slot, answered))
 
     def worker_ready(self, worker: int) -> None:
         if (slot := self._slot_of(worker, last=False)) is not None:

@@ -13,37 +13,14 @@ struct stage {
     struct world_client client;
 };
 
-/* The next worker of the pool: ready once a line begins with `ready`, known by its pid or 0. */
-static inline void stage_start_worker(struct stage *stage, const char *ready, pid_t pid)
-{
-    struct world *world = &stage->world;
-    int to[2], from[2];
-    char bytes[sizeof(struct drop_worker_parts) + 64];
-    world_need(pipe2(to, O_CLOEXEC) == 0 && pipe2(from, O_CLOEXEC) == 0, "pipe2");
-    stage->worker = (struct world_worker){++world->ids, to[0], from[1]};
-    fcntl(to[0], F_SETFL, O_NONBLOCK);
-    fcntl(from[1], F_SETFL, O_NONBLOCK);
-    struct drop_worker_parts parts = {
-        .stdin_fd = to[1],
-        .stdout_fd = from[0],
-        .pid = pid,
-        .ready_length = (uint32_t)strlen(ready),
-    };
-    memcpy(bytes, &parts, sizeof parts);
-    memcpy(bytes + sizeof parts, ready, strlen(ready));
-    world_command(world, DROP_COMMAND_WORKER_ADD, stage->pool->id, stage->worker.id, 0, bytes,
-                  sizeof parts + strlen(ready));
-    world_turn(world);
-}
-
-/* The pool is named "p"; the worker as above. */
+/* The pool is named "p"; its worker as world_worker_with says. */
 static inline void stage_open_with(struct stage *stage, const struct drop_pool_options *options,
                                    const char *ready, pid_t pid)
 {
     struct drop_reactor_options reactor_options = world_options();
     world_open(&stage->world, &reactor_options);
     stage->pool = world_pool_with(&stage->world, options);
-    stage_start_worker(stage, ready, pid);
+    stage->worker = world_worker_with(&stage->world, stage->pool, ready, pid);
     stage->client = world_join(&stage->world);
 }
 

@@ -214,7 +214,7 @@ static int logger_add(void *context, const char *pool, size_t pool_length, uint6
     return 0;
 }
 
-static int logger_tail(void *context, const struct drop_callmark *mark, drop_logsink_reply *reply,
+static int logger_tail(void *context, struct drop_callmark *mark, drop_logsink_reply *reply,
                        void *reply_context)
 {
     (void)context;

@@ -169,6 +169,27 @@ static void test_a_slow_caller_stops_the_process(void)
     processes_close(&processes);
 }
 
+/* Each part is a frame, and those have a limit. */
+static void test_parts_are_not_larger_than_payloads(void)
+{
+    struct drop_pool_options pool_options = stage_options(DROP_KIND_EXEC);
+    struct drop_reactor_options options = world_options();
+    options.payload_max = 1000;
+    processes_open_with(&processes, &pool_options, &options);
+    processes_configure(&processes, processes_recipe("head -c 5500 /dev/zero"), 1, 0);
+    processes_call(&processes, 1, "x", true, 0);
+    struct world_frame frame;
+    size_t total = 0;
+    do {
+        frame = processes_hear(&processes);
+        CHECK(frame.length <= 1000);
+        total += frame.length;
+    } while (frame.flags & DROP_FLAG_MORE);
+    CHECK_EQUAL(total, 5500);
+    CHECK_EQUAL(frame.code, DROP_OK);
+    processes_close(&processes);
+}
+
 /* It is dead long before all of it was taken. */
 static void test_a_slow_caller_of_a_dead_process(void)
 {
@@ -219,6 +240,7 @@ int main(void)
     RUN(test_a_subscription_that_ends_in_the_middle);
     RUN(test_a_caller_that_gave_up);
     RUN(test_a_slow_caller_stops_the_process);
+    RUN(test_parts_are_not_larger_than_payloads);
     RUN(test_a_slow_caller_of_a_dead_process);
     RUN(test_a_caller_that_hangs_up);
     RUN(test_the_pool_is_removed_while_the_caller_is_slow);

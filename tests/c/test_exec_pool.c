@@ -145,6 +145,7 @@ static void test_a_batch_that_is_early(void)
     processes_configure(&processes, processes_recipe("cat"), 2, 0);
     world_turn(&stage->world);
     PROCESSES_UNTIL(&processes, stage->pool->counters.answers == 1);
+    CHECK(told(DROP_PUBLISHED));
     processes_close(&processes);
 }
 

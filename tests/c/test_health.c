@@ -35,7 +35,7 @@ static void test_another_first_line(void)
         stage_say(&stage, lines[i]);
         CHECK_GONE(&stage, "garbled");
         CHECK_SILENCE(&stage);
-        stage_start_worker(&stage, "", 0);
+        stage.worker = world_worker(&stage.world, stage.pool);
         stage_say(&stage, "answer\n");
         CHECK_ANSWER(&stage, 1, DROP_OK, "answer");
         stage_close(&stage);

@@ -204,19 +204,31 @@ static inline uint64_t world_subscribe(struct world *world, const struct drop_po
     return id;
 }
 
-static inline struct world_worker world_worker(struct world *world, const struct drop_pool *pool)
+/* One that is ready when it has written a line that begins with `ready`; known by `pid`, or 0. */
+static inline struct world_worker world_worker_with(struct world *world,
+                                                    const struct drop_pool *pool,
+                                                    const char *ready, pid_t pid)
 {
-    struct world_worker worker = {.id = ++world->ids};
+    char bytes[sizeof(struct drop_worker_parts) + 64];
+    size_t length = strlen(ready);
     int to[2], from[2];
     world_need(pipe2(to, O_CLOEXEC) == 0 && pipe2(from, O_CLOEXEC) == 0, "pipe2");
-    worker.input = to[0];
-    worker.output = from[1];
+    struct world_worker worker = {++world->ids, to[0], from[1]};
     fcntl(worker.input, F_SETFL, O_NONBLOCK);
     fcntl(worker.output, F_SETFL, O_NONBLOCK);
-    struct drop_worker_parts parts = {.stdin_fd = to[1], .stdout_fd = from[0]};
-    world_command(world, DROP_COMMAND_WORKER_ADD, pool->id, worker.id, 0, &parts, sizeof parts);
+    struct drop_worker_parts parts = {
+        .stdin_fd = to[1], .stdout_fd = from[0], .pid = pid, .ready_length = (uint32_t)length};
+    memcpy(bytes, &parts, sizeof parts);
+    memcpy(bytes + sizeof parts, ready, length);
+    world_command(world, DROP_COMMAND_WORKER_ADD, pool->id, worker.id, 0, bytes,
+                  sizeof parts + length);
     world_turn(world);
     return worker;
+}
+
+static inline struct world_worker world_worker(struct world *world, const struct drop_pool *pool)
+{
+    return world_worker_with(world, pool, "", 0);
 }
 
 /* What the worker finds in its stdin, as a string of at most size - 1 bytes; its length. */

@@ -2,11 +2,13 @@
  * control plane does. No id is answered twice, nobody waits for an answer when the pools are gone,
  * and nothing is open in the end. The table `acts` says what the first byte of a pair means. */
 #define _GNU_SOURCE
-#include "../c/world.h"
+#include "hands.h"
 
 #define DEMAND(condition) ((condition) ? (void)0 : abort())
 
-enum { POOLS = 3, WORKERS = 4, CLIENTS = 3, IDS = 1024, LARGE = 40000 };
+enum { POOLS = 5, WORKERS = 4, CLIENTS = 3, IDS = 1024 };
+
+enum { PID = 1 << 30 }; /* of nobody: it is only known that there is one */
 
 enum expects { NOTHING, AN_ANSWER, A_SUBSCRIPTION, SUBSCRIBED, ANSWERED };
 
@@ -16,15 +18,6 @@ struct player {
     uint64_t ids;
     bool reading_ends; /* GOAWAY came, or the end */
     bool silent;       /* a frame did not fit the socket, or its sending side is shut */
-};
-
-struct hand {
-    struct world_worker worker; /* input -1: none */
-    enum drop_kind kind;
-    uint32_t owed; /* answers */
-    uint32_t left; /* of a frame */
-    uint32_t prefix_bytes;
-    uint32_t prefix;
 };
 
 struct game {
@@ -44,23 +37,28 @@ static struct drop_pool *pool_at(struct game *game, unsigned arg)
 
 static const char *name_of(unsigned arg)
 {
-    static const char *const names[POOLS] = {"a", "b", "$control"};
+    static const char *const names[POOLS] = {"a", "b", "c", "d", "$control"};
     return names[arg % POOLS];
+}
+
+/* The first ones are of these kinds, and later ones of any of the first three. */
+static enum drop_kind kind_of(unsigned slot, unsigned arg)
+{
+    static const enum drop_kind kinds[POOLS] = {DROP_KIND_LINE, DROP_KIND_FRAME, DROP_KIND_ASYNC,
+                                                DROP_KIND_STREAM, DROP_KIND_CONTROL};
+    return slot < 3 && arg >= 64 ? kinds[arg / 64 - 1] : kinds[slot];
 }
 
 static void make_pool(struct game *game, unsigned arg)
 {
     unsigned slot = arg % POOLS;
-    struct drop_pool_options options =
-        world_pool_options(name_of(slot), slot == 2  ? DROP_KIND_CONTROL
-                                          : arg & 64 ? DROP_KIND_FRAME
-                                                     : DROP_KIND_LINE);
+    struct drop_pool_options options = world_pool_options(name_of(slot), kind_of(slot, arg));
     if (pool_at(game, slot))
         return;
     options.overflow = (enum drop_overflow)(arg >> 2 & 3);
     options.inflight = arg & 16 ? 4 : 1;
     options.queue = arg & 32 ? 1 : 3;
-    options.ncm = arg & 128;
+    options.ncm = arg % 7 == 3;
     options.retries = arg & 1;
     options.timeout_ns = arg & 2 ? 500 * DROP_NS_PER_MS : 0;
     game->pools[slot] = world_pool_with(&game->world, &options)->id;
@@ -92,7 +90,7 @@ static void refuse_pool(struct game *game, unsigned arg)
 static void subscribe_pool(struct game *game, unsigned arg)
 {
     world_command(&game->world, DROP_COMMAND_SUBSCRIBE, ++game->subscription,
-                  game->pools[arg % POOLS], game->pools[arg / 4 % POOLS] << 1 | (arg >> 6 & 1),
+                  game->pools[arg % POOLS], game->pools[arg / 5 % POOLS] << 1 | (arg >> 6 & 1),
                   "y", arg >> 7);
 }
 
@@ -142,30 +140,26 @@ static void turn(struct game *game, unsigned arg)
 
 /* ---- workers ---- */
 
-static void let_go(struct hand *hand)
-{
-    if (hand->worker.input < 0)
-        return;
-    close(hand->worker.input);
-    close(hand->worker.output);
-    hand->worker.input = -1;
-}
-
+/* Every second one is ready when it says so. */
 static void add_worker(struct game *game, unsigned arg)
 {
+    static const char ready[] = "ready";
     struct hand *hand = &game->hands[arg % WORKERS];
     const struct drop_pool *pool = pool_at(game, arg / 4);
-    let_go(hand);
+    hand_let_go(hand);
     if (!pool)
         return;
-    *hand = (struct hand){.worker = world_worker(&game->world, pool), .kind = pool->options.kind};
+    *hand = (struct hand){.kind = pool->options.kind};
+    hand->worker = world_worker_with(&game->world, pool, arg & 128 ? ready : "",
+                                     arg & 32 ? PID : 0);
 }
 
 static void end_worker(struct game *game, unsigned arg)
 {
-    let_go(&game->hands[arg % WORKERS]);
+    hand_let_go(&game->hands[arg % WORKERS]);
     if (arg & 64)
-        command(game, DROP_COMMAND_WORKER_EXITED, game->hands[arg % WORKERS].worker.id, 0, 0);
+        world_command(&game->world, DROP_COMMAND_WORKER_EXITED,
+                      game->hands[arg % WORKERS].worker.id, 0, 0, "gone", arg & 128 ? 5 : 0);
 }
 
 static void remove_worker(struct game *game, unsigned arg)
@@ -174,49 +168,27 @@ static void remove_worker(struct game *game, unsigned arg)
             0);
 }
 
-static void take_byte(struct hand *hand, uint8_t byte)
+static void probe(struct game *game, unsigned arg)
 {
-    if (hand->kind == DROP_KIND_LINE) {
-        hand->owed += byte == '\n';
-    } else if (hand->left) {
-        hand->owed += --hand->left == 0;
-    } else {
-        hand->prefix = hand->prefix << 8 | byte;
-        if (++hand->prefix_bytes % 4 == 0) {
-            hand->left = hand->prefix;
-            hand->owed += hand->left == 0;
-        }
-    }
+    bool any = arg & 64;
+    world_command(&game->world, DROP_COMMAND_WORKER_PROBE, game->hands[arg % WORKERS].worker.id, 1,
+                  any, "?yyy", any ? 1 : 1 + (arg >> 4 & 3));
 }
 
-/* Reads some or all, answers some or all, with a byte or many. */
+/* Without a word to anybody, as a process that was killed. */
+static void exit_only(struct game *game, unsigned arg)
+{
+    command(game, DROP_COMMAND_WORKER_EXITED, game->hands[arg % WORKERS].worker.id, 0, 0);
+}
+
 static void work(struct game *game, unsigned arg)
 {
-    static char bytes[LARGE + 8];
-    struct hand *hand = &game->hands[arg % WORKERS];
-    size_t size = arg & 16 ? LARGE : 2;
-    if (hand->worker.input < 0)
-        return;
-    size_t got = world_read(&hand->worker, bytes, arg & 32 ? 100 : sizeof bytes);
-    for (size_t i = 0; i < got; i++)
-        take_byte(hand, (uint8_t)bytes[i]);
-    memset(bytes, 'y', size + 4);
-    if (hand->kind == DROP_KIND_FRAME)
-        drop_length_put(bytes, (uint32_t)size - 4 * (size > 4));
-    size += hand->kind == DROP_KIND_FRAME && size < 4 ? 4 : 0;
-    if (hand->kind == DROP_KIND_LINE)
-        bytes[size - 1] = '\n';
-    for (unsigned i = 0; i <= arg >> 6 && hand->owed && hand->worker.input >= 0; i++) {
-        hand->owed--;
-        if (world_write(&hand->worker, bytes, size) != size)
-            let_go(hand);
-    }
+    hand_work(&game->hands[arg % WORKERS], arg);
 }
 
 static void babble(struct game *game, unsigned arg)
 {
-    if (game->hands[arg % WORKERS].worker.input >= 0)
-        world_write(&game->hands[arg % WORKERS].worker, "\0\0\0\n", 1 + arg / 4 % 4);
+    hand_babble(&game->hands[arg % WORKERS], arg);
 }
 
 /* ---- clients ---- */
@@ -289,6 +261,8 @@ static void ask(struct player *player, enum drop_frame_type type, uint64_t id, c
         drop_put_u32(frame + DROP_FRAME_HEADER, 300); /* its timeout */
     if (arg & 128 && type == DROP_SUBSCRIBE)
         frame[5] = DROP_FLAG_WAIT;
+    if (arg & 64 && type == DROP_CALL)
+        frame[5] = DROP_FLAG_PARTS;
     send_frame(player, frame, total);
 }
 
@@ -344,7 +318,7 @@ static void (*const acts[])(struct game *, unsigned) = {
     join,       hang_up,       half_close,    add_worker,     end_worker,     remove_worker,
     babble,     make_pool,     remove_pool,   drain_pool,     refuse_pool,    subscribe_pool,
     pass,       publish_batch, squeeze_memory, answer_control, unsubscribe_pool, drain_node,
-    work,       read_frames,
+    work,       read_frames,   probe,         exit_only,      work,           add_worker,
 };
 
 static void begin(struct game *game)
@@ -352,6 +326,7 @@ static void begin(struct game *game)
     struct drop_reactor_options options = world_options();
     memset(game, 0, sizeof *game);
     options.calls_max = 4;
+    options.payload_max = LARGE - 2; /* some of the large ones are too large */
     world_open(&game->world, &options);
     for (unsigned i = 0; i < CLIENTS; i++)
         game->players[i].client.fd = -1;
@@ -370,7 +345,8 @@ static void end(struct game *game)
         remove_pool(game, i);
     for (uint64_t before = game->frames + 1; before != game->frames;) {
         before = game->frames;
-        world_turn(&game->world);
+        for (int i = 0; i < 5; i++) /* a large frame that is refused is read in many turns */
+            world_turn(&game->world);
         for (unsigned i = 0; i < CLIENTS; i++)
             read_frames(game, i);
     }
@@ -383,7 +359,10 @@ static void end(struct game *game)
         hang_up(game, i);
     }
     for (unsigned i = 0; i < WORKERS; i++)
-        let_go(&game->hands[i]);
+        hand_let_go(&game->hands[i]);
+    /* Who was told to leave is read to its end. */
+    for (unsigned i = 0; reactor->connection_count && i < 100; i++)
+        world_turn(&game->world);
     world_turn(&game->world);
     DEMAND(reactor->connection_count == 0 && reactor->memory.in_use == 0);
     DEMAND(world_close(&game->world) == 0);

@@ -27,6 +27,7 @@ endif
 
 FUZZ_DIR := build/fuzz/$(notdir $(firstword $(FUZZ_CC)))
 FUZZ_FLAGS := -std=gnu11 -Wall -Wextra -O1 -g -pthread -idirafter c_src -MD \
+	-DDROP_SCRATCH_SIZE=4096u \
 	-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 FUZZ_PROGRAMS := $(FUZZ_TARGETS:%=$(FUZZ_DIR)/%)
 
@@ -39,6 +40,7 @@ $(FUZZ_DIR)/libdrop.a: $(C_NOUNS:%=$(FUZZ_DIR)/src/%.o)
 	$(AR) rcs $@ $^
 
 $(FUZZ_PROGRAMS): $(FUZZ_DIR)/%: tests/fuzz/%.c tests/fuzz/driver.c tests/c/world.h \
+		tests/fuzz/hands.h \
 		$(FUZZ_DIR)/libdrop.a
 	$(FUZZ_CC) $(FUZZ_FLAGS) $(FUZZ_COVERAGE) $(FUZZ_MAIN) $< $(FUZZ_DIR)/libdrop.a -lm -o $@
 

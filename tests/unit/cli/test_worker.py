@@ -23,9 +23,14 @@ ROWS = [
     {**ROW, "worker": 3, "pid": None, "state": "back-off", "seconds_left": 2.5, "rss_bytes": None},
     {**ROW, "worker": 4, "state": "readying", "stand_in": True},
 ]
+PROCESSES = {
+    "flow": "f", "pool": "upper", "ready": 1, "starting": 0, "running": 2, "started": 40,
+    "spare": 1,
+}  # fmt: skip
 REPLIES: dict[tuple[str, str | None], dict[str, Any]] = {
-    ("worker.list", None): {"ok": True, "workers": ROWS},
-    ("worker.list", "none"): {"ok": True, "workers": []},
+    ("worker.list", None): {"ok": True, "workers": ROWS, "processes": []},
+    ("worker.list", "upper"): {"ok": True, "workers": [], "processes": [PROCESSES]},
+    ("worker.list", "none"): {"ok": True, "workers": [], "processes": []},
     ("worker.list", "ecko"): {"ok": False, "kind": "not_found", "error": "did you mean 'echo'?"},
     ("worker.restart", "echo"): {"ok": True, "pool": "echo", "complete": True, "replaced": 4},
     ("worker.restart", "echo/1"): {"ok": True, "pool": "echo", "complete": True, "replaced": 1},
@@ -68,6 +73,12 @@ def control(monkeypatch: pytest.MonkeyPatch) -> Iterator[Control]:
 @pytest.fixture
 def drop(control: Control) -> Run:
     return lambda *words: main.run(list(words))
+
+
+def test_a_pool_of_kind_exec_has_figures(drop: Run, capfd: pytest.CaptureFixture[str]) -> None:
+    assert drop("worker", "list", "--pool", "upper") == 0
+    text = "upper: 2 processes with a message, 1 ready, 0 starting, 40 started in all\n"
+    assert capfd.readouterr().out == text
 
 
 def test_list(drop: Run, capfd: pytest.CaptureFixture[str]) -> None:

@@ -20,8 +20,8 @@ class Pool:
     def worker_gone(self, worker: int, reason: str, unanswered: int, answered: int) -> None:
         self.heard.append((worker, reason, unanswered, answered))
 
-    def worker_drained(self, worker: int) -> None:
-        self.heard.append((worker,))
+    def worker_drained(self, worker: int, answered: int) -> None:
+        self.heard.append((worker, answered))
 
     def worker_ready(self, worker: int) -> None:
         self.heard.append((worker, "ready"))
@@ -83,13 +83,13 @@ async def test_each_pool_hears_its_own(world: World) -> None:
     world.happenings.listen(1, one)
     world.happenings.listen(2, two)
     world.dataplane.emit(fake.WORKER_GONE, 1, 7, "eof", 2, 3)
-    world.dataplane.emit(fake.WORKER_DRAINED, 2, 8)
+    world.dataplane.emit(fake.WORKER_DRAINED, 2, 8, 0)
     world.dataplane.emit(fake.WORKER_READY, 1, 9)
     world.dataplane.emit(fake.WORKER_HEALTH, 2, 10, "wrong")
     world.dataplane.emit(fake.UNKNOWN_TOKEN, 1, 9, 2, b"7::x")
     await all_read(world)
     assert one.heard == [(7, "eof", 2, 3), (9, "ready"), (9, 2, b"7::x")]
-    assert two.heard == [(8,), (10, "wrong")]
+    assert two.heard == [(8, 0), (10, "wrong")]
 
 
 async def test_a_pool_of_kind_exec_hears_of_its_processes(world: World) -> None:
@@ -110,7 +110,7 @@ async def test_news_of_a_removed_pool_are_no_news(world: World) -> None:
     world.happenings.listen(1, pool)
     world.happenings.unlisten(1)
     world.dataplane.emit(fake.WORKER_GONE, 1, 7, "eof", 0, 0)
-    world.dataplane.emit(fake.WORKER_DRAINED, 1, 7)
+    world.dataplane.emit(fake.WORKER_DRAINED, 1, 7, 3)
     world.dataplane.emit(fake.WORKER_READY, 1, 7)
     world.dataplane.emit(fake.WORKER_HEALTH, 1, 7, "ok")
     world.dataplane.emit(fake.POOL_DRAINED, 1)
@@ -123,9 +123,9 @@ async def test_a_mistake_about_one_does_not_lose_the_others(world: World) -> Non
     pool = Pool()
     world.happenings.listen(1, pool)
     world.dataplane.emit(fake.POOL_DRAINED, 1)
-    world.dataplane.emit(fake.WORKER_DRAINED, 1, 8)
+    world.dataplane.emit(fake.WORKER_DRAINED, 1, 8, 0)
     await all_read(world)
-    assert pool.heard == [(8,)]
+    assert pool.heard == [(8, 0)]
     assert len(world.errors) == 1
 
 

@@ -91,7 +91,7 @@ async def test_news_of_a_dead_worker_do_not_reach_its_successor(world: World) ->
     await world.until(lambda: len(world.launched) == 2)
     await asyncio.sleep(0)
     pool.worker_gone(first, "timeout", 1, 0)
-    pool.worker_drained(first)
+    pool.worker_drained(first, 0)
     assert pool.supervision.slots[0].state is SlotState.RUNNING
     pool.kill()
     await stopped(pool)
