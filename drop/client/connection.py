@@ -78,7 +78,7 @@ class Connection(asyncio.BufferedProtocol):
         self._heard = self.now
         self._asked = False
         self._read_paused = False
-        self._rest = memoryview(b"")  # of a large payload that is being written
+        self._rest: memoryview | None = None  # of a large payload that is being written
 
     # -- sending ----------------------------------------------------------------------------------
 
@@ -150,22 +150,24 @@ class Connection(asyncio.BufferedProtocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        if self._rest and not self._write_rest(transport, everything):
+        if (self._rest or self.requests.encoder.size) and not self._write_pieces(
+            transport, everything
+        ):
             return
-        while data := self.requests.encoder.take():
-            if len(data) <= 2 * limits.SLICE:
-                transport.write(data)
-            else:
-                self._rest = memoryview(data)
-                if not self._write_rest(transport, everything):
-                    return
+        data = self.requests.encoder.take()
+        if data:
+            transport.write(data)
 
-    def _write_rest(self, transport: asyncio.Transport, everything: bool) -> bool:
-        """Whether all of the large payload was given away; resume_writing() goes on with it."""
-        while self._rest and (everything or not self.write_paused):
+    def _write_pieces(self, transport: asyncio.Transport, everything: bool) -> bool:
+        """Whether all of the large payloads were given away; resume_writing() goes on with them."""
+        while everything or not self.write_paused:
+            if not self._rest:
+                if not self.requests.encoder.size:
+                    return True
+                self._rest = memoryview(self.requests.encoder.take())
             transport.write(self._rest[: limits.SLICE])
             self._rest = self._rest[limits.SLICE :]
-        return not self._rest
+        return False
 
     @property
     def usable(self) -> bool:
@@ -245,6 +247,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def resume_writing(self) -> None:
         self.write_paused = False
+        self._heard = self._loop.time()  # a node that reads is not dead: this may take a while
         self._write()
         if not self.write_paused:
             self._owner.progress()

@@ -121,11 +121,14 @@ class SocketConnection:
     def send(self, seconds: float) -> None:
         """Write what is encoded."""
         self.limit(seconds)
+        encoder = self.requests.encoder
         try:
-            while data := self.requests.encoder.take():
-                sent = self._socket.send(data)
-                if sent < len(data):
-                    self._send_rest(memoryview(data)[sent:], seconds)
+            while encoder.size:  # large payloads, and what is before them
+                self._send_rest(memoryview(encoder.take()), seconds)
+            data = encoder.take()
+            sent = self._socket.send(data)
+            if sent < len(data):
+                self._send_rest(memoryview(data)[sent:], seconds)
         except BlockingIOError:
             self.broken = True
             raise CallTimeout(

@@ -11,11 +11,17 @@ from drop.testing.server import PeerThread
 
 GUIDE = Path(__file__).resolve().parents[3] / "docs" / "client.md"
 PROGRAMS = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
-OUTPUT = [["b'hello'"], ["b'hello'", "1000", "[b'a', b'b']", "b'tag:1'"]]
+OUTPUT = [
+    ["b'hello'"],
+    ["b'hello'", "1000", "[b'a', b'b']", "b'tag:1'"],
+    ["b'one\\n'", "b'two\\n'", "b'three'", "b'one\\n'"],
+]
 
 
 @pytest.mark.parametrize(
-    ("program", "output"), list(zip(PROGRAMS, OUTPUT, strict=True)), ids=["blocking", "asyncio"]
+    ("program", "output"),
+    list(zip(PROGRAMS, OUTPUT, strict=True)),
+    ids=["blocking", "asyncio", "parts"],
 )
 def test_program(program: str, output: list[str]) -> None:
     with PeerThread() as thread:
