@@ -10,6 +10,7 @@ from system.wire import Wire
 
 pytestmark = pytest.mark.system
 
+
 def source(plane: Dataplane, script: str, **options: object) -> tuple[int, int]:
     """A pool and its worker."""
     pool = plane.pool("s", workers=0, kind="stream", **options)
@@ -42,7 +43,7 @@ def test_a_source_is_started_again(plane: Dataplane) -> None:
         for life in range(5):
             plane.worker(pool, ["sh", "-c", f"seq {life}000 {life}999; printf half"])
             plane.wait(WORKER_GONE, pool, count=life + 1)
-        expected = [b"%d" % n for life in range(5) for n in [*range(life * 1000, life * 1000 + 1000)]]
+        expected = [b"%d" % n for life in range(5) for n in range(life * 1000, life * 1000 + 1000)]
         found = lines(wire, 5005)
     assert [each for each in found if each != b"half"] == expected
     assert found[1000::1001] == [b"half"] * 5

@@ -128,7 +128,7 @@ async def test_without_wait_a_slow_program_loses_events_counted(
     ):
         line, id = await subscribed(peer)
         line.send(*(event(id, b"%d" % i) for i in range(25)), gap(id, 1))
-        while events.lost < 16:  # noqa: ASYNC110
+        while events.lost < 16:
             await asyncio.sleep(0)
         assert [await anext(events) for _ in range(10)] == [b"%d" % i for i in range(10)]
         assert events.lost == 16
