@@ -292,12 +292,15 @@ void drop_worker_expire(struct drop_timer *timer, uint64_t now_ns)
     if (!drop_worker_inflight(worker))
         return;
     /* It has answered and there is no room for the answer: that time is not the function's. */
-    if (drop_waiter_waits(&worker->waiter))
-        worker->head_since_ns = now_ns;
+    bool waits = drop_waiter_waits(&worker->waiter);
     if (worker->execution) {
+        if (waits)
+            drop_exec_waited(worker, now_ns);
         drop_exec_expire(worker, now_ns);
         return;
     }
+    if (waits)
+        worker->head_since_ns = now_ns;
     if (timeout_ns && !worker->ended && worker->head_since_ns + timeout_ns <= now_ns) {
         drop_worker_gone(worker, "timeout", DROP_TIMEOUT,
                          "the function's timeout passed; its worker was killed");
