@@ -124,8 +124,8 @@ static void keep_rest(struct drop_worker *worker, const char *rest, size_t lengt
 }
 
 /* A place in the inbox for what comes next of a large answer, and in `*room` how much of it; NULL
- * without memory. Of one whose length is known no byte more is read than it has, so that it ends the
- * inbox; the block is at most four times what has come, so that announcing a large one costs
+ * without memory. Of one whose length is known no byte more is read than it has, so that it ends
+ * the inbox; the block is at most four times what has come, so that announcing a large one costs
  * nothing. */
 static char *make_place(struct drop_worker *worker, size_t *room)
 {

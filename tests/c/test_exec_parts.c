@@ -238,6 +238,7 @@ static void test_a_caller_that_hangs_up(void)
     PROCESSES_UNTIL(&processes, stage->pool->workers && stage->pool->workers->waiter.list);
     world_hang_up(&stage->world, &stage->client);
     PROCESSES_UNTIL(&processes, stage->pool->counters.answers == 1);
+    CHECK_EQUAL(stage->world.reactor->connection_count, 0);
     processes_close(&processes);
 }
 
