@@ -193,8 +193,9 @@ def test_a_client_that_vanishes(plane: Dataplane, gate: Gate) -> None:
     gate.arrive()
     wire.vanish()
     gate.release()
-    plane.until(lambda: balance(plane.figures("p"))["there"] == 0)
     plane.until(lambda: plane.statistics()["connections"]["open"] == 0)
+    plane.until(lambda: plane.figures("p")["inflight"] == 0)
+    assert balance(plane.figures("p"))["answered"] == 1
 
 
 # ---- starting -----------------------------------------------------------------------------------

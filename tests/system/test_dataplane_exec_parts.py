@@ -113,8 +113,9 @@ def test_a_caller_that_vanishes(plane: Dataplane) -> None:
         wire.call(1, "p", b"", parts=True)
         wire.receive()
         wire.vanish()
-    plane.until(lambda: balance(plane.figures("p"))["there"] == 0)
+    plane.until(lambda: plane.figures("p")["inflight"] == 0)
     plane.until(lambda: plane.statistics()["memory"]["in_use"] < 1 << 20)
+    assert balance(plane.figures("p"))["answered"] == 3
 
 
 def test_the_pool_is_removed_between_parts(plane: Dataplane, gate: Gate) -> None:
