@@ -263,7 +263,7 @@ def asserting_functions(tree: ast.Module) -> set[str]:
     functions = [
         node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     ]
-    known = {"raises", "warns", "fail", "report"}
+    known = {"raises", "warns", "fail", "report", "until"}
     known |= {
         node.name
         for node in functions
