@@ -123,6 +123,29 @@ static void keep_rest(struct drop_worker *worker, const char *rest, size_t lengt
                          "the node's memory for messages is used up");
 }
 
+/* A place in the inbox for what comes next of a large answer, and in `*room` how much of it; NULL
+ * without memory. Of one whose length is known no byte more is read than it has, so that it ends
+ * the inbox; the block is at most four times what has come, so that announcing a large one costs
+ * nothing. */
+static char *make_place(struct drop_worker *worker, size_t *room)
+{
+    struct drop_buffer *inbox = &worker->inbox;
+    struct drop_memory *memory = &worker->reactor->memory;
+    size_t carried = drop_buffer_length(inbox);
+    *room = DROP_CARRIED_MAX;
+    if (worker->needed <= carried)
+        return drop_buffer_reserve(inbox, memory, *room);
+    size_t missing = worker->needed - carried;
+    size_t step = 3 * carried + DROP_CARRIED_MAX;
+    size_t place = inbox->bytes ? inbox->capacity - inbox->end : 0;
+    if (place < missing && place < DROP_CARRIED_MAX
+        && !drop_buffer_reserve_last(inbox, memory, missing < step ? missing : step))
+        return NULL;
+    place = inbox->capacity - inbox->end;
+    *room = missing < place ? missing : place;
+    return inbox->bytes + inbox->end;
+}
+
 /* Reads once and handles what came: the count, 0 at the end of the stream, -1 with errno. */
 static ssize_t read_once(struct drop_worker *worker)
 {
@@ -132,8 +155,7 @@ static ssize_t read_once(struct drop_worker *worker)
     char *bytes = reactor->scratch;
     size_t room = DROP_SCRATCH_SIZE - carried;
     if (in_place) {
-        room = worker->needed > carried ? worker->needed - carried : DROP_CARRIED_MAX;
-        bytes = drop_buffer_reserve(&worker->inbox, &reactor->memory, room);
+        bytes = make_place(worker, &room);
         if (!bytes) {
             drop_worker_gone(worker, "memory", DROP_OVERLOADED,
                              "the node's memory for messages is used up");
@@ -292,12 +314,15 @@ void drop_worker_expire(struct drop_timer *timer, uint64_t now_ns)
     if (!drop_worker_inflight(worker))
         return;
     /* It has answered and there is no room for the answer: that time is not the function's. */
-    if (drop_waiter_waits(&worker->waiter))
-        worker->head_since_ns = now_ns;
+    bool waits = drop_waiter_waits(&worker->waiter);
     if (worker->execution) {
+        if (waits)
+            drop_exec_waited(worker, now_ns);
         drop_exec_expire(worker, now_ns);
         return;
     }
+    if (waits)
+        worker->head_since_ns = now_ns;
     if (timeout_ns && !worker->ended && worker->head_since_ns + timeout_ns <= now_ns) {
         drop_worker_gone(worker, "timeout", DROP_TIMEOUT,
                          "the function's timeout passed; its worker was killed");

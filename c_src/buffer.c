@@ -5,7 +5,8 @@
 /* from here on a block is half as large again as its content, not four times */
 #define ROOMY (256u << 10)
 
-char *drop_buffer_make_room(struct drop_buffer *buffer, struct drop_memory *memory, size_t size)
+char *drop_buffer_make_room(struct drop_buffer *buffer, struct drop_memory *memory, size_t size,
+                            bool last)
 {
     size_t live = drop_buffer_length(buffer);
     size_t wanted = live + size;
@@ -16,6 +17,8 @@ char *drop_buffer_make_room(struct drop_buffer *buffer, struct drop_memory *memo
         return buffer->bytes + live;
     }
     size_t roomy = wanted * 4 <= ROOMY ? wanted * 4 : wanted + wanted / 2;
+    if (last)
+        roomy = wanted;
     if (roomy < SMALLEST)
         roomy = SMALLEST;
     size_t capacity = buffer->capacity;

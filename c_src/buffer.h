@@ -28,8 +28,10 @@ static inline char *drop_buffer_data(const struct drop_buffer *buffer)
     return buffer->bytes + buffer->start;
 }
 
-/* The slow path of reserve: moves or grows. */
-char *drop_buffer_make_room(struct drop_buffer *buffer, struct drop_memory *memory, size_t size);
+/* The slow path of reserve: moves or grows. `last`: no more will come, so the block has no room
+ * for more. */
+char *drop_buffer_make_room(struct drop_buffer *buffer, struct drop_memory *memory, size_t size,
+                            bool last);
 
 /* A place for `size` bytes at the end, valid until the next call; NULL when the memory budget
  * says no (the buffer is unchanged). Commit what was written there. */
@@ -38,7 +40,16 @@ static inline char *drop_buffer_reserve(struct drop_buffer *buffer, struct drop_
 {
     if (buffer->capacity - buffer->end >= size && buffer->bytes)
         return buffer->bytes + buffer->end;
-    return drop_buffer_make_room(buffer, memory, size);
+    return drop_buffer_make_room(buffer, memory, size, false);
+}
+
+/* The same where it is known that this is all, or how much more there will be. */
+static inline char *drop_buffer_reserve_last(struct drop_buffer *buffer,
+                                             struct drop_memory *memory, size_t size)
+{
+    if (buffer->capacity - buffer->end >= size && buffer->bytes)
+        return buffer->bytes + buffer->end;
+    return drop_buffer_make_room(buffer, memory, size, true);
 }
 
 static inline void drop_buffer_commit(struct drop_buffer *buffer, size_t size)

@@ -115,7 +115,14 @@ static void send_parts(struct drop_worker *worker, size_t length)
     if (drop_connection_has_room(caller))
         return;
     pause_reading(worker);
+    worker->execution->waits_since_ns = worker->reactor->now_ns;
     drop_waiter_join(&worker->waiter, &caller->waitlist);
+}
+
+void drop_exec_waited(struct drop_worker *worker, uint64_t now_ns)
+{
+    worker->head_since_ns += now_ns - worker->execution->waits_since_ns;
+    worker->execution->waits_since_ns = now_ns;
 }
 
 static void keep(struct drop_worker *worker, size_t length)
@@ -206,6 +213,7 @@ void drop_exec_go_on(struct drop_worker *worker)
 {
     if (worker->execution->state != DROP_EXECUTION_RUNNING)
         return;
+    drop_exec_waited(worker, worker->reactor->now_ns);
     if (!worker->execution->ended)
         read_on(worker);
     else if (worker->execution->reaped)
@@ -221,6 +229,7 @@ static void answer(struct drop_worker *worker)
     size_t length = drop_buffer_length(inbox);
     struct drop_answer whole = {length ? drop_buffer_data(inbox) : "", (uint32_t)length, length};
     bool in_parts = worker->execution->in_parts;
+    worker->execution->waits_since_ns = worker->reactor->now_ns;
     if (!in_parts && !drop_pass_admit(pool, worker, &whole))
         return;
     struct drop_ticket ticket = *ticket_of(worker);

@@ -76,6 +76,8 @@ int drop_exec_give(struct drop_worker *worker, const struct drop_ticket *ticket,
                    const char *payload, uint32_t length);
 void drop_exec_written(struct drop_worker *worker);
 void drop_exec_readable(struct drop_worker *worker);
+/* It waits for room until now: that time does not count for the function's timeout. */
+void drop_exec_waited(struct drop_worker *worker, uint64_t now_ns);
 /* There is room for its answer, or for the next part of it. */
 void drop_exec_go_on(struct drop_worker *worker);
 void drop_exec_expire(struct drop_worker *worker, uint64_t now_ns);

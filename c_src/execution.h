@@ -23,6 +23,7 @@ struct drop_execution {
     uint64_t oom_kills; /* of its slot, before it */
     uint32_t slot;
     struct drop_exit exit;
+    uint64_t waits_since_ns; /* for room where its answer has to go; that time is not its own */
     uint64_t asked_ns; /* when the logger was asked for the end of its stderr; 0: it was not */
     bool counted;  /* it is one of the at_most: from its message on, until it is dead */
     bool in_parts; /* what it writes goes to its caller as it comes */

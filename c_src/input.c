@@ -104,7 +104,7 @@ static void keep_rest(struct drop_connection *connection, const char *rest, size
         drop_buffer_release(&connection->inbox, memory);
         return;
     }
-    char *place = drop_buffer_reserve(&kept, memory, size);
+    char *place = drop_buffer_reserve_last(&kept, memory, size);
     if (place) {
         memcpy(place, rest, length);
         drop_buffer_commit(&kept, length);

@@ -160,7 +160,8 @@ static void weigh_output(struct drop_connection *connection)
 }
 
 /* Sends as much of the buffer as the socket takes: false when it takes no more, or is broken.
- * `more` follows at once; TCP would keep the last bytes back for 200 ms if nothing did. */
+ * `more` follows at once; if nothing did, TCP would keep the last bytes back until those before
+ * them are acknowledged. */
 static bool send_some(struct drop_connection *connection, struct drop_buffer *buffer, bool more)
 {
     size_t waiting = drop_buffer_length(buffer);

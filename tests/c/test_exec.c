@@ -143,6 +143,7 @@ static void test_a_client_that_is_gone(void)
     call(1, "x");
     world_hang_up(&stage->world, &stage->client);
     PROCESSES_UNTIL(&processes, stage->pool->counters.answers == 1);
+    CHECK_EQUAL(stage->world.reactor->connection_count, 0);
     processes_close(&processes);
 }
 

@@ -169,6 +169,30 @@ static void test_a_slow_caller_stops_the_process(void)
     processes_close(&processes);
 }
 
+/* The time in which it cannot write is not its own. */
+static void test_a_slow_caller_costs_the_function_no_time(void)
+{
+    struct drop_pool_options pool_options = stage_options(DROP_KIND_EXEC);
+    struct drop_reactor_options options = world_options();
+    pool_options.timeout_ns = 20000 * DROP_NS_PER_MS;
+    processes_open_with(&processes, &pool_options, &options);
+    processes_configure(&processes, processes_recipe("head -c 8000000 /dev/zero"), 1, 0);
+    processes_call(&processes, 1, "x", true, 0);
+    PROCESSES_UNTIL(&processes, stage->pool->workers && stage->pool->workers->waiter.list);
+    struct drop_worker *worker = stage->pool->workers;
+    worker->head_since_ns -= 15000 * DROP_NS_PER_MS; /* as if it had all begun earlier: 15 s of */
+    worker->execution->waits_since_ns -= 10000 * DROP_NS_PER_MS; /* work, 10 s of waiting */
+    CHECK(worker->head_since_ns + 20000 * DROP_NS_PER_MS > drop_clock_ns());
+    world_pass_ms(&stage->world, 9000);
+    CHECK_EQUAL(stage->pool->counters.failed[DROP_TIMEOUT], 0);
+    struct world_frame frame;
+    do
+        frame = processes_hear(&processes);
+    while (frame.flags & DROP_FLAG_MORE);
+    CHECK_EQUAL(frame.code, DROP_OK);
+    processes_close(&processes);
+}
+
 /* Each part is a frame, and those have a limit. */
 static void test_parts_are_not_larger_than_payloads(void)
 {
@@ -214,6 +238,7 @@ static void test_a_caller_that_hangs_up(void)
     PROCESSES_UNTIL(&processes, stage->pool->workers && stage->pool->workers->waiter.list);
     world_hang_up(&stage->world, &stage->client);
     PROCESSES_UNTIL(&processes, stage->pool->counters.answers == 1);
+    CHECK_EQUAL(stage->world.reactor->connection_count, 0);
     processes_close(&processes);
 }
 
@@ -240,6 +265,7 @@ int main(void)
     RUN(test_a_subscription_that_ends_in_the_middle);
     RUN(test_a_caller_that_gave_up);
     RUN(test_a_slow_caller_stops_the_process);
+    RUN(test_a_slow_caller_costs_the_function_no_time);
     RUN(test_parts_are_not_larger_than_payloads);
     RUN(test_a_slow_caller_of_a_dead_process);
     RUN(test_a_caller_that_hangs_up);

@@ -227,6 +227,23 @@ static void test_memory_runs_out(void)
     CHECK(true);
 }
 
+/* A worker that announces more than it writes costs what it has written. */
+static void test_announcing_costs_nothing(void)
+{
+    char begun[1000];
+    memset(begun, 'x', sizeof begun);
+    set_up(DROP_KIND_FRAME);
+    stage_call(&stage, 1, "x");
+    drop_length_put(begun, WORLD_PAYLOAD_MAX);
+    for (size_t written = 0; written < 50000; written += sizeof begun) {
+        CHECK_EQUAL(world_write(&stage.worker, begun, sizeof begun), sizeof begun);
+        world_turn(&stage.world);
+        memset(begun, 'x', DROP_LENGTH_PREFIX);
+        CHECK(in_use() <= WORLD_PAYLOAD_MAX / 2);
+    }
+    stage_close(&stage);
+}
+
 /* ---- kind exec ---- */
 
 static void test_there_and_back_through_a_process(void)
@@ -255,6 +272,7 @@ int main(void)
     RUN(test_no_room);
     RUN(test_the_oldest_gives_way);
     RUN(test_memory_runs_out);
+    RUN(test_announcing_costs_nothing);
     RUN(test_there_and_back_through_a_process);
     return check_summary();
 }

@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from drop._fast import reactor as native
+from drop._fast.spawn import Recipe
 from system.wire import SECONDS_MAX, Wire
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -113,6 +114,41 @@ class Dataplane:
             )
             self.processes[worker] = process
         return worker
+
+    def exec_pool(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        at_most: int = 4,
+        spare: int | tuple[int, int] = (1, 4),
+        **options: Any,
+    ) -> int:
+        """Makes a pool of kind exec and returns its id. `spare`: as many ready, or from, to."""
+        pool = self.reactor.pool_create(name, kind="exec", **options)
+        self._pools[name] = pool
+        self.configure(pool, command, at_most=at_most, spare=spare)
+        return pool
+
+    def configure(
+        self,
+        pool: int,
+        command: Sequence[str],
+        *,
+        at_most: int = 4,
+        spare: int | tuple[int, int] = (1, 4),
+    ) -> None:
+        """How the processes of a pool of kind exec are started from here on."""
+        recipe = Recipe(
+            [os.fsencode(word) for word in command],
+            env=[b"PATH=" + os.fsencode(os.environ["PATH"])],
+            cwd=None,
+        )
+        least, most = (spare, spare) if isinstance(spare, int) else spare
+        self.reactor.exec_configure(
+            pool, recipe.capsule(), at_most=at_most, spare_least=least, spare_most=most
+        )
+        self.settle()
 
     def kill(self, worker: int) -> None:
         """SIGKILL, from outside: the reactor learns of it by the end of the worker's stdout."""

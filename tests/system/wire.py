@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from drop.errors import STATUS
-from drop.testing.reference import Frame, Type, hello, named, request
+from drop.testing.reference import MORE, PARTS, Frame, Type, hello, named, request
 
 SECONDS_MAX = 30.0  # no test takes that long: what has not come by then does not come
 RUDE = (socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # close() resets
@@ -71,8 +71,11 @@ class Wire:
     def send(self, *frames: Frame) -> None:
         self.socket.sendall(b"".join(frame.encode() for frame in frames))
 
-    def call(self, id: int, pool: str, payload: bytes, timeout_ms: int = 0) -> None:
-        self.send(request(Type.CALL, id, pool, payload, timeout_ms))
+    def call(
+        self, id: int, pool: str, payload: bytes, timeout_ms: int = 0, *, parts: bool = False
+    ) -> None:
+        flags = PARTS if parts else 0
+        self.send(request(Type.CALL, id, pool, payload, timeout_ms, flags))
 
     def call_each(self, pool: str, payloads: Iterable[bytes], first_id: int = 0) -> int:
         """One CALL per payload, with ids that count from `first_id`; how many there were."""
@@ -127,6 +130,15 @@ class Wire:
         frame = self.receive()
         assert (frame.type, frame.id) == (Type.ANSWER, id), frame
         return STATUS[frame.code], frame.body
+
+    def parts(self, id: int) -> tuple[list[bytes], str, bytes]:
+        """The parts of the answer to `id`, then the status and the body of what ends it."""
+        found: list[bytes] = []
+        while (frame := self.receive()).flags & MORE:
+            assert (frame.type, frame.id, frame.code) == (Type.ANSWER, id, 0), frame
+            found.append(frame.body)
+        assert (frame.type, frame.id) == (Type.ANSWER, id), frame
+        return found, STATUS[frame.code], frame.body
 
     def answers(self, count: int) -> dict[int, tuple[str, bytes]]:
         """`count` answers by id; a second one to the same id fails."""
