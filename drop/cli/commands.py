@@ -68,7 +68,7 @@ PARAMETERS = {
     "worker kill.target": Text("The worker: POOL/N."),
     "worker list.flow": Text("Only those of this flow.", "FLOW"),
     "worker list.pool": Text("Only those of this pool.", "POOL"),
-    "signal": Text("Name or number of the signal; SIGKILL when not given.", "SIGNAL"),
+    "signal": Text("Name or number of the signal.", "SIGNAL"),
     "fun init.name": Text("Name of the function, and of the directory that is made."),
     "fun init.lang": Text("bash, c, cpp, go, node, perl, python, ruby or rust.", "LANGUAGE"),
     "fun pack.directory": Text("The directory that holds function.yaml."),

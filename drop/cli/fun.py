@@ -241,7 +241,8 @@ def _refuse_used(store: PackageStore, reference: Reference, var_dir: Path | None
     used, unread = _users(store, reference.name, var_dir)
     if by := used.get(str(reference.version)):
         raise PackageError(
-            f"{reference} is used by the flow {', '.join(by)}: change the flow first, or --force",
+            f"{reference} is used by the flow {', '.join(by)}: change or remove that first, or"
+            " --force; `drop flow list` says where it is",
             "in_use",
         )
     if unread:

@@ -151,7 +151,7 @@ def test_a_package_in_use_is_not_removed(fun: Fun, capfd: Capture) -> None:
     assert fun("info", "greet:1.0.0") == 0
     out, err = capfd.readouterr()
     assert "which version? expected greet:VERSION; installed: 1.0.0, 1.1.0, 2.0.0" in err
-    assert "greet:1.0.0 is used by the flow f: change the flow first, or --force" in err
+    assert "greet:1.0.0 is used by the flow f: change or remove that first, or --force" in err
     assert "there is no package greet:1.1.0; installed of greet: 1.0.0, 2.0.0" in err
     assert "used_by      f" in out
 
