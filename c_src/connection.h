@@ -83,6 +83,8 @@ void drop_connection_event(struct drop_connection *connection,
                            struct drop_subscription *subscription, const char *payload,
                            size_t length);
 bool drop_connection_has_room(const void *owner);
+/* Whether so much waits for the client already that it gets no more large answers. */
+bool drop_connection_is_overfull(const struct drop_connection *connection);
 /* Bytes that have not left yet. */
 static inline size_t drop_connection_waiting(const struct drop_connection *connection)
 {

@@ -36,7 +36,8 @@
 #define DROP_OUTPUT_HIGH (1u << 20)
 /* ... until this much is left ... */
 #define DROP_OUTPUT_LOW (256u << 10)
-/* ... and at this much it is cut; the answer that comes on top may be as large as it likes */
+/* ... from this much on, or a quarter of the node's budget if that is more, large answers are
+ * replaced by `overloaded`, and at this much on top of it the client is cut */
 #define DROP_OUTPUT_MAX (64u << 20)
 /* subscriptions of one connection */
 #define DROP_SUBSCRIPTIONS_MAX 1024u

@@ -1,8 +1,8 @@
 /* Queueing and sending; see output.h.
  *
  * A slow reader: from DROP_OUTPUT_HIGH on nothing is read from it and its subscriptions lose
- * events (or make their pools wait); when nothing leaves for slow_client_ms, or DROP_OUTPUT_MAX
- * wait, it is cut. */
+ * events (or make their pools wait); when nothing leaves for slow_client_ms it is cut. One that has
+ * asked for more large answers than it can read in time gets `overloaded` for some of them. */
 #include "output.h"
 
 #include <errno.h>
@@ -53,6 +53,18 @@ void drop_output_release(struct drop_connection *connection)
     drop_buffer_release(&connection->output, &connection->reactor->memory);
 }
 
+/* Bytes that may wait before a large answer. */
+static inline size_t large_max(const struct drop_connection *connection)
+{
+    size_t share = connection->reactor->memory.limit / 4;
+    return share > DROP_OUTPUT_MAX ? share : DROP_OUTPUT_MAX;
+}
+
+bool drop_connection_is_overfull(const struct drop_connection *connection)
+{
+    return drop_connection_waiting(connection) > large_max(connection);
+}
+
 /* Writes the header of a frame with `length` bytes of body, `here` of them right behind it: their
  * place. NULL: the connection is closed. */
 static inline char *begin_frame(struct drop_connection *connection, enum drop_frame_type type,
@@ -63,7 +75,7 @@ static inline char *begin_frame(struct drop_connection *connection, enum drop_fr
     if (connection->state >= DROP_CONNECTION_LEAVING)
         return NULL;
     char *place = NULL;
-    if (drop_connection_waiting(connection) <= DROP_OUTPUT_MAX)
+    if (drop_connection_waiting(connection) <= large_max(connection) + DROP_OUTPUT_MAX)
         place = drop_buffer_reserve(&connection->output, &reactor->memory,
                                     DROP_FRAME_HEADER + here);
     if (!place) {

@@ -25,6 +25,16 @@ void drop_worker_feed_own(struct drop_worker *worker)
         feed_own(worker);
 }
 
+void drop_pass_withhold(struct drop_pool *pool, struct drop_ticket ticket)
+{
+    static const char text[] = "the answer was given up, for too many large ones wait for you to "
+                               "read them; ask for fewer at a time";
+    pool->counters.late++;
+    pool->counters.failed[DROP_OVERLOADED]++;
+    drop_connection_answer(ticket.connection, ticket.id, DROP_OVERLOADED, text, sizeof text - 1);
+    drop_connection_release(ticket.connection);
+}
+
 void drop_tally_close(struct drop_worker *worker, struct drop_tally *tally)
 {
     struct drop_pool *pool = worker->pool;

@@ -85,11 +85,17 @@ static inline void drop_tally_latency(struct drop_pool *pool, struct drop_tally 
     tally->run = 1;
 }
 
+/* The caller does not read what it asked for before: it is told so instead of the answer. */
+void drop_pass_withhold(struct drop_pool *pool, struct drop_ticket ticket);
+
 /* Hands the answer to its caller. */
 static inline void drop_pass_reply(struct drop_pool *pool, struct drop_ticket ticket,
                                    const struct drop_answer *answer)
 {
-    if (ticket.connection) {
+    if (ticket.connection && answer->length > DROP_LARGE
+        && drop_connection_is_overfull(ticket.connection)) {
+        drop_pass_withhold(pool, ticket);
+    } else if (ticket.connection) {
         drop_connection_answer(ticket.connection, ticket.id, DROP_OK, answer->bytes,
                                answer->length);
         drop_connection_release(ticket.connection);

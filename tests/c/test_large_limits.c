@@ -63,6 +63,39 @@ static void test_a_client_that_hangs_up(void)
     }
 }
 
+/* More large answers than the client reads: it is told which of them are lost, and not cut. */
+static void test_a_client_that_asks_for_too_much(void)
+{
+    enum { CALLS = 100 };
+    struct drop_reactor_options options = world_options();
+    struct drop_pool_options pool_options = stage_options(DROP_KIND_LINE);
+    unsigned statuses[DROP_STATUS_COUNT] = {0};
+    options.memory_max = 256u << 20;
+    pool_options.inflight = pool_options.queue = CALLS;
+    world_open(&stage.world, &options);
+    stage.pool = world_pool_with(&stage.world, &pool_options);
+    stage.worker = world_worker(&stage.world, stage.pool);
+    stage.client = world_join(&stage.world);
+    for (uint64_t id = 1; id <= CALLS; id++)
+        world_ask(&stage.client, DROP_CALL, id, "p", "x");
+    world_turn(&stage.world);
+    char text[4 * CALLS];
+    world_read(&stage.worker, text, sizeof text);
+    for (int i = 0; i < CALLS; i++)
+        give(0, "");
+    CHECK(in_use() < 100u << 20);
+    for (uint64_t id = 1; id <= CALLS; id++) {
+        struct world_frame frame = world_hear(&stage.world, &stage.client);
+        CHECK(frame.type == DROP_ANSWER && frame.id == id);
+        statuses[frame.code]++;
+    }
+    CHECK(statuses[DROP_OK] > 40 && statuses[DROP_OVERLOADED] > 10);
+    CHECK_EQUAL(statuses[DROP_OK] + statuses[DROP_OVERLOADED], CALLS);
+    CHECK_EQUAL(stage.pool->counters.failed[DROP_OVERLOADED], statuses[DROP_OVERLOADED]);
+    CHECK_EQUAL(stage.world.reactor->counters.cut_slow, 0);
+    stage_close(&stage);
+}
+
 /* Small frames before and behind leave in their order. */
 static void test_answers_before_and_behind(void)
 {
@@ -265,6 +298,7 @@ int main(void)
     large_fill(&large);
     RUN(test_a_client_that_does_not_read);
     RUN(test_a_client_that_hangs_up);
+    RUN(test_a_client_that_asks_for_too_much);
     RUN(test_answers_before_and_behind);
     RUN(test_the_client_goes_while_it_sends);
     RUN(test_cancelled);

@@ -99,7 +99,7 @@ def test_at_most_is_never_exceeded(plane: Dataplane, tmp_path: Path) -> None:
 
 def test_at_most_holds_while_processes_are_killed(plane: Dataplane, tmp_path: Path) -> None:
     """Those that time out count until they are dead: a lock that only the living hold says so."""
-    script = f"exec 9> {tmp_path}/lock; cat > /dev/null; flock -n 9 || exit 9; sleep 1000"
+    script = f"exec 9> {tmp_path}/lock; cat > /dev/null; flock -n 9 || exit 9; sleep 1000 9>&-"
     plane.exec_pool("p", ["sh", "-c", script], at_most=1, spare=(0, 2), timeout_ms=100)
     with plane.connect() as wire:
         wire.call_each("p", [b"x"] * 10)
