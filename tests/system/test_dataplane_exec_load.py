@@ -61,6 +61,7 @@ def resident_kib() -> int:
     raise AssertionError("no VmRSS")
 
 
+@pytest.mark.big
 def test_nothing_grows(plane: Dataplane) -> None:
     plane.exec_pool("p", ["cat"], at_most=4, spare=(4, 4))
     with plane.connect() as wire:
