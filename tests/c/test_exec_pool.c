@@ -1,4 +1,4 @@
-/* The processes of an exec pool as a whole: how many are ready, how many run, of which recipe. */
+/* The processes of an exec pool as a whole: how many, of which recipe, and their end with the pool
  * and with the reactor. */
 #define _GNU_SOURCE
 #include <sys/stat.h>
