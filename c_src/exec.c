@@ -3,6 +3,7 @@
 #include "exec.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,9 +34,18 @@ bool drop_exec_is_free(const struct drop_worker *worker)
            && worker->execution->generation == exec->generation;
 }
 
+/* One of those that were kept ready may have died while nobody looked. */
+static bool is_alive(const struct drop_worker *worker)
+{
+    struct pollfd exit = {.fd = worker->execution->exit_source.fd, .events = POLLIN};
+    return !worker->pool->exec->spares.most || poll(&exit, 1, 0) == 0;
+}
+
 int drop_exec_give(struct drop_worker *worker, const struct drop_ticket *ticket,
                    const char *payload, uint32_t length)
 {
+    if (!is_alive(worker))
+        return -1; /* its end will be told in this turn or the next */
     if (length && !drop_worker_frame(worker, payload, length, length, 0, 0))
         return -1;
     struct drop_ticket *mine = &worker->tickets[worker->tail & worker->ticket_mask];
@@ -57,7 +67,8 @@ void drop_exec_written(struct drop_worker *worker)
         return;
     close(worker->input.fd);
     worker->input.fd = -1;
-    if (!worker->pool->options.retries) { /* else it is kept for another attempt */
+    /* Else it is kept for another process. */
+    if (!worker->pool->options.retries && !worker->execution->unread) {
         drop_buffer_release(&worker->outgoing, &worker->reactor->memory);
         worker->written = 0;
     }
@@ -140,6 +151,7 @@ static bool read_some(struct drop_worker *worker)
     ssize_t count = read(worker->output.fd, worker->reactor->scratch, DROP_SCRATCH_SIZE);
     if (count < 0)
         return errno == EINTR;
+    worker->execution->wrote |= count > 0;
     if (count == 0) {
         stop_reading(worker);
     } else if (worker->execution->state == DROP_EXECUTION_READY) {
@@ -180,6 +192,20 @@ static void on_exited(struct drop_reactor *reactor, struct drop_source *source, 
         read_rest(worker);
 }
 
+/* It was kept ready, and had ended when it was given its message: another one gets that. */
+static void pass_on(struct drop_worker *worker)
+{
+    struct drop_ticket ticket = *ticket_of(worker);
+    worker->head++;
+    worker->pool->inflight--;
+    drop_execution_not_spare(worker, "ended before it was given a message", true);
+    drop_execution_ends(worker);
+    drop_worker_give_back(worker, &ticket,
+                          ticket.length ? drop_buffer_data(&worker->outgoing) : "",
+                          ticket.length);
+    drop_worker_gone(worker, "", DROP_ERROR, "");
+}
+
 /* It is dead and everything that it wrote is here; its answer may have to wait for room. */
 static void finish(struct drop_worker *worker)
 {
@@ -188,6 +214,11 @@ static void finish(struct drop_worker *worker)
         drop_execution_not_spare(worker, "ended before it was given a message", true);
     if (execution->state != DROP_EXECUTION_RUNNING) {
         drop_worker_gone(worker, "", DROP_ERROR, "");
+        return;
+    }
+    bool untouched = execution->unread || (worker->input.fd >= 0 && worker->written == 0);
+    if (untouched && !execution->wrote && worker->pool->exec->spares.most) {
+        pass_on(worker);
         return;
     }
     if (!execution->exit.known || execution->exit.signalled || execution->exit.number) {

@@ -27,6 +27,8 @@ struct drop_execution {
     uint64_t asked_ns; /* when the logger was asked for the end of its stderr; 0: it was not */
     bool counted;  /* it is one of the at_most: from its message on, until it is dead */
     bool in_parts; /* what it writes goes to its caller as it comes */
+    bool unread;   /* it took not a byte of its message */
+    bool wrote;    /* something */
     bool ended;    /* its stdout has, or nobody reads it any more */
     bool reaped;
     bool out_of_memory;

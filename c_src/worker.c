@@ -241,6 +241,7 @@ void drop_worker_flush(struct drop_worker *worker)
             watch_input(worker, true);
             break;
         } else if (worker->execution && errno == EPIPE) {
+            worker->execution->unread = worker->written == 0;
             worker->written = drop_buffer_length(&worker->outgoing); /* it needs no more of it */
         } else if (errno != EINTR) {
             broken_input(worker, before);

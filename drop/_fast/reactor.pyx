@@ -274,6 +274,7 @@ cdef class Reactor:
         cdef drop_exec_options options
         if at_most < 1:
             raise ValueError("at_most: at least 1 is expected")
+        self._open()
         memset(&options, 0, sizeof(options))
         options.recipe = <drop_recipe *>PyCapsule_GetPointer(recipe, DROP_RECIPE_CAPSULE)
         options.at_most = at_most

@@ -1,10 +1,7 @@
-/* The processes of an exec pool as a whole: how many, of which recipe, and their end with the pool
- * and with the reactor. */
+/* The processes of an exec pool as a whole: how many are ready, how many run, of which recipe. */
 #define _GNU_SOURCE
 #include <sys/stat.h>
-#include <sys/syscall.h>
 
-#include "nursery.h"
 #include "processes.h"
 
 static struct processes processes;
@@ -74,6 +71,35 @@ static void test_who_wrote_and_is_dead_already(void)
     worker->execution->exit_source.ready(stage->world.reactor, &worker->execution->exit_source, 0);
     CHECK(told(DROP_SPARES_OFF));
     processes_close(&processes);
+}
+
+/* It was killed when the call was on its way: the call is answered by another one. `late`: only
+ * when it was found alive already. */
+static void check_death_at_that_moment(bool late)
+{
+    processes_open(&processes, "cat", 1);
+    struct drop_worker *worker = stage->pool->workers;
+    siginfo_t info;
+    world_ask(&stage->client, DROP_CALL, 1, "p", "x");
+    if (late) {
+        struct drop_ticket ticket = {.id = 2, .deadline_ns = DROP_NEVER};
+        CHECK_EQUAL(drop_worker_give(worker, &ticket, "y", 1), 0);
+        stage->world.reactor->pending++;
+    }
+    kill(worker->pid, SIGKILL);
+    REQUIRE(waitid((idtype_t)P_PIDFD, (id_t)worker->execution->exit_source.fd, &info,
+                   WEXITED | WNOWAIT) == 0);
+    CHECK_RESULT(&processes, 1, DROP_OK, "x");
+    PROCESSES_UNTIL(&processes, stage->pool->counters.answers == (late ? 2 : 1));
+    CHECK_EQUAL(stage->pool->counters.failed[DROP_ERROR], 0);
+    processes_close(&processes);
+}
+
+static void test_who_dies_at_that_moment(void)
+{
+    check_death_at_that_moment(false);
+    check_death_at_that_moment(true);
+    CHECK(true);
 }
 
 static void test_who_ends_at_once_is_tried_three_times(void)
@@ -265,111 +291,12 @@ static void test_fewer_at_a_time(void)
     unlink(fifo);
 }
 
-/* ---- ends ---- */
-
-static void test_the_pool_goes_with_all_it_has(void)
-{
-    processes_open(&processes, "cat; exec sleep 1000", 2);
-    call(1, "runs");
-    call(2, "runs");
-    call(3, "waits");
-    PROCESSES_UNTIL(&processes, exec()->running == 2);
-    CHECK(exec()->ready + exec()->starting > 0);
-    stage_command(stage, DROP_COMMAND_POOL_REMOVE, stage->pool->id, 0);
-    for (int i = 0; i < 3; i++)
-        CHECK_EQUAL(processes_hear(&processes).code, DROP_DRAINING);
-    CHECK_EQUAL(stage->world.reactor->worker_count, 0);
-    CHECK(!stage->world.reactor->hungry);
-    processes_close(&processes);
-}
-
-/* They come out of the nursery when nobody wants them any more. */
-static void test_births_that_come_too_late(void)
-{
-    struct drop_pool_options pool_options = stage_options(DROP_KIND_EXEC);
-    struct drop_reactor_options options = world_options();
-    processes_open_with(&processes, &pool_options, &options);
-    processes_configure(&processes, processes_recipe("cat"), 8, 8);
-    world_command(&stage->world, DROP_COMMAND_STATISTICS, 1, 0, 0, NULL, 0);
-    drop_reactor_turn(stage->world.reactor);
-    CHECK(exec()->starting > 0);
-    stage_command(stage, DROP_COMMAND_POOL_REMOVE, stage->pool->id, 0);
-    processes_close(&processes);
-}
-
-static void test_the_reactor_stops_with_births_under_way(void)
-{
-    struct drop_pool_options pool_options = stage_options(DROP_KIND_EXEC);
-    struct drop_reactor_options options = world_options();
-    processes_open_with(&processes, &pool_options, &options);
-    processes_configure(&processes, processes_recipe("cat"), 8, 8);
-    drop_reactor_turn(stage->world.reactor);
-    CHECK(exec()->starting > 0);
-    processes_close(&processes);
-}
-
-static void test_a_command_behind_the_end(void)
-{
-    processes_open(&processes, "cat", 1);
-    processes_configure(&processes, processes_recipe("cat"), 8, 8);
-    drop_reactor_stop(stage->world.reactor);
-    CHECK(stage->world.reactor->nursery == NULL);
-    processes_close(&processes);
-}
-
-static void test_pools_of_other_kinds(void)
-{
-    struct drop_pool_options pool_options = stage_options(DROP_KIND_LINE);
-    struct drop_reactor_options options = world_options();
-    processes_open_with(&processes, &pool_options, &options);
-    processes_configure(&processes, processes_recipe("cat"), 1, 1);
-    stage_command(stage, DROP_COMMAND_EXEC_RESUME, stage->pool->id, 0);
-    CHECK(stage->pool->exec == NULL);
-    processes_close(&processes);
-}
-
-static void test_a_drained_pool_does_what_waits(void)
-{
-    processes_open(&processes, "cat", 0);
-    for (uint64_t id = 1; id <= 5; id++)
-        world_ask(&stage->client, DROP_CALL, id, "p", "x");
-    drop_reactor_turn(stage->world.reactor);
-    stage_command(stage, DROP_COMMAND_POOL_DRAIN, stage->pool->id, 0);
-    for (int i = 0; i < 5; i++)
-        CHECK_EQUAL(processes_hear(&processes).code, DROP_OK);
-    PROCESSES_UNTIL(&processes, told(DROP_POOL_DRAINED));
-    CHECK_EQUAL(exec()->started, 5);
-    processes_close(&processes);
-}
-
-/* ---- the nursery ---- */
-
-/* One that takes its time to die does not keep the others from being born. */
-static void test_a_slow_death_stops_nobody(void)
-{
-    processes_open(&processes, "cat", 0);
-    call(1, "x");
-    CHECK_RESULT(&processes, 1, DROP_OK, "x");
-    pid_t slow = fork();
-    if (slow == 0) {
-        alarm(PROCESSES_SECONDS_MAX);
-        pause();
-        _exit(0);
-    }
-    int pidfd = (int)syscall(SYS_pidfd_open, slow, 0);
-    REQUIRE(pidfd >= 0);
-    CHECK_EQUAL(drop_nursery_bury(stage->world.reactor->nursery, pidfd), 0);
-    call(2, "y");
-    CHECK_RESULT(&processes, 2, DROP_OK, "y");
-    kill(slow, SIGKILL);
-    processes_close(&processes);
-}
-
 int main(void)
 {
     RUN(test_a_warm_call_starts_nothing);
     RUN(test_who_writes_at_once_is_not_kept_ready);
     RUN(test_who_wrote_and_is_dead_already);
+    RUN(test_who_dies_at_that_moment);
     RUN(test_who_ends_at_once_is_tried_three_times);
     RUN(test_a_surplus_goes_with_time);
     RUN(test_a_batch_has_processes_started);
@@ -379,12 +306,5 @@ int main(void)
     RUN(test_an_old_process_gets_nothing);
     RUN(test_an_old_process_finishes);
     RUN(test_fewer_at_a_time);
-    RUN(test_the_pool_goes_with_all_it_has);
-    RUN(test_births_that_come_too_late);
-    RUN(test_the_reactor_stops_with_births_under_way);
-    RUN(test_a_command_behind_the_end);
-    RUN(test_pools_of_other_kinds);
-    RUN(test_a_drained_pool_does_what_waits);
-    RUN(test_a_slow_death_stops_nobody);
     return check_summary();
 }
