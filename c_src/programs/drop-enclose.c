@@ -37,6 +37,8 @@
 #define GROUPS_MAX 16  /* control groups to enter: one per hierarchy of v1, of which 13 exist */
 #define STATUS_MAX 4096 /* bytes of /proc/PID/status that are read; signals are in the first 1 k */
 #define INODES_PER_MIB 1024
+#define LOOK_MS 2    /* between two looks for the container's number */
+#define START_MS 500 /* for the runtime to write it down: twenty times what a start takes */
 
 struct request {
     const char *group[GROUPS_MAX];
@@ -176,22 +178,24 @@ static ssize_t read_file(const char *path, char *text, size_t size)
     return length;
 }
 
+enum fate { LIVES, DIES, UNKNOWN };
+
 /* The runtime passes a signal on to the container's first process, and for that one the kernel
  * drops every signal that it has not asked for. Outside of a container such a program would be dead
  * by now, and in it would go on until somebody loses patience and sends SIGKILL. So whether it has
- * asked is looked up. A container without a number yet is still being started. */
-static bool would_have_died(int number)
+ * asked is looked up; unknown while the container has no number. */
+static enum fate fate_of(int number)
 {
     char text[STATUS_MAX], path[64];
     long pid = read_file("pid", text, sizeof text) > 0 ? strtol(text, NULL, 10) : 0;
     if (pid <= 0)
-        return true;
+        return UNKNOWN;
     snprintf(path, sizeof path, "/proc/%ld/status", pid);
     if (read_file(path, text, sizeof text) <= 0)
-        return false; /* it has ended */
+        return LIVES; /* it has ended, and the runtime is about to say how */
     unsigned long long asked =
         mask_of(text, "SigBlk:") | mask_of(text, "SigIgn:") | mask_of(text, "SigCgt:");
-    return !(asked >> (number - 1) & 1);
+    return asked >> (number - 1) & 1 ? LIVES : DIES;
 }
 
 /* Without a core of this program, which has nothing to tell. */
@@ -217,18 +221,33 @@ __attribute__((noreturn)) static void end_like(int status, int died_of)
     _exit(WEXITSTATUS(status));
 }
 
+/* The runtime writes the container's number down when the program runs already, so a program can be
+ * at work, and get a signal, a moment before it has one. One that has none for so long is still
+ * being started, and ends as any process would that has not asked for the signal. */
 __attribute__((noreturn)) static void wait_for(pid_t program, const sigset_t *signals)
 {
+    const struct timespec look = {0, LOOK_MS * 1000000L};
+    int undecided = 0; /* a signal whose effect is not known yet */
+    int looks = 0;
     int died_of = 0;
     for (;;) {
-        int number = sigwaitinfo(signals, NULL);
+        int number = undecided ? sigtimedwait(signals, NULL, &look) : sigwaitinfo(signals, NULL);
         int status;
         if (number == SIGCHLD && waitpid(program, &status, WNOHANG) == program)
             end_like(status, died_of);
-        if (number > 0 && number != SIGCHLD && !died_of && would_have_died(number)) {
-            died_of = number;
+        if (number > 0 && number != SIGCHLD && !undecided) {
+            undecided = number;
+            looks = START_MS / LOOK_MS;
+        }
+        if (died_of || !undecided)
+            continue;
+        enum fate fate = fate_of(undecided);
+        if (fate == DIES || (fate == UNKNOWN && looks-- == 0)) {
+            died_of = undecided;
             kill(program, SIGKILL);
         }
+        if (fate != UNKNOWN || died_of)
+            undecided = 0;
     }
 }
 
