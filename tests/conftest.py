@@ -4,6 +4,7 @@ Nothing here waits by sleeping: the node says through a pipe when it is ready.
 """
 
 import os
+import signal
 import socket
 import sys
 import tempfile
@@ -76,3 +77,9 @@ def nothing_leaks() -> Iterator[None]:
     if reactor is not None:
         open_now = {name: count for name, count in reactor.leak_counters().items() if count}
         assert not open_now, f"left open by this test: {open_now}"
+
+
+def pytest_configure() -> None:
+    """A shell starts what it runs in the background with SIGINT ignored, and that is inherited: the
+    programs under test are to be what they are in a terminal."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
