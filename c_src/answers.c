@@ -16,7 +16,6 @@
 #include "pass.h"
 #include "tokened.h"
 
-#define DEADLINE_GRAIN_NS (5 * DROP_NS_PER_MS)
 /* After its stdout has ended, until its exit is known: what a kernel needs to take a large process
  * apart. One that closed its stdout and went on costs its caller that much. */
 #define EXIT_NS (100 * DROP_NS_PER_MS)
@@ -284,6 +283,17 @@ void drop_worker_abandon(struct drop_worker *worker, struct drop_ticket *ticket,
     ticket->flags |= DROP_TICKET_LATE;
 }
 
+uint64_t drop_worker_check_deadline(struct drop_worker *worker, struct drop_ticket *ticket,
+                                    uint64_t now_ns)
+{
+    if (ticket->deadline_ns > now_ns)
+        return ticket->deadline_ns;
+    if (ticket->connection)
+        drop_worker_abandon(worker, ticket, DROP_TIMEOUT,
+                            "the caller's time ran out; the function still works on it");
+    return DROP_NEVER;
+}
+
 bool drop_worker_cancel(struct drop_worker *worker, struct drop_connection *connection,
                         uint64_t id)
 {
@@ -334,15 +344,11 @@ void drop_worker_expire(struct drop_timer *timer, uint64_t now_ns)
     }
     for (uint32_t i = worker->head; i != worker->tail; i++) {
         struct drop_ticket *ticket = &worker->tickets[i & worker->ticket_mask];
-        if (ticket->deadline_ns <= now_ns && ticket->connection)
-            drop_worker_abandon(worker, ticket, DROP_TIMEOUT,
-                                "the caller's time ran out; the function still works on it");
-        else if (ticket->deadline_ns > now_ns && ticket->deadline_ns < earliest)
-            earliest = ticket->deadline_ns;
+        uint64_t deadline_ns = drop_worker_check_deadline(worker, ticket, now_ns);
+        if (deadline_ns < earliest)
+            earliest = deadline_ns;
     }
-    if (earliest != DROP_NEVER && earliest < now_ns + DEADLINE_GRAIN_NS)
-        earliest = now_ns + DEADLINE_GRAIN_NS;
-    drop_timer_arm(&worker->reactor->timers, timer, earliest);
+    drop_timer_arm_coarse(&worker->reactor->timers, timer, earliest, now_ns);
     if (timeout_ns)
         drop_timer_arm(&worker->reactor->timers, timer, worker->head_since_ns + timeout_ns);
 }

@@ -16,6 +16,10 @@ void drop_worker_expire(struct drop_timer *timer, uint64_t now_ns);
 /* Answers the caller now; what the worker says later is dropped. */
 void drop_worker_abandon(struct drop_worker *worker, struct drop_ticket *ticket,
                          enum drop_status status, const char *text);
+/* Abandons a call whose caller's time has run out. When that of one which goes on will, or
+ * DROP_NEVER. */
+uint64_t drop_worker_check_deadline(struct drop_worker *worker, struct drop_ticket *ticket,
+                                    uint64_t now_ns);
 /* Closes a draining worker that has answered everything. */
 void drop_worker_check_drained(struct drop_worker *worker);
 

@@ -17,7 +17,6 @@
 #include "pass.h"
 
 #define TEXT_MAX (DROP_LOGSINK_TAIL_MAX + 256u)
-#define DEADLINE_GRAIN_NS (5 * DROP_NS_PER_MS)
 
 static void finish(struct drop_worker *worker);
 static void answer(struct drop_worker *worker);
@@ -282,7 +281,6 @@ static void answer(struct drop_worker *worker)
 
 void drop_exec_expire(struct drop_worker *worker, uint64_t now_ns)
 {
-    struct drop_ticket *ticket = ticket_of(worker);
     uint64_t timeout_ns = worker->pool->options.timeout_ns;
     uint64_t end_ns = timeout_ns ? worker->head_since_ns + timeout_ns : DROP_NEVER;
     bool failed = worker->execution->asked_ns; /* how it ended is known, only not in all words */
@@ -296,14 +294,10 @@ void drop_exec_expire(struct drop_worker *worker, uint64_t now_ns)
         fail(worker, DROP_TIMEOUT, "the function's timeout passed; its process was killed");
         return;
     }
-    if (ticket->deadline_ns <= now_ns && ticket->connection)
-        drop_worker_abandon(worker, ticket, DROP_TIMEOUT,
-                            "the caller's time ran out; the function still works on it");
-    if (ticket->deadline_ns > now_ns && ticket->deadline_ns < end_ns)
-        end_ns = ticket->deadline_ns;
-    if (end_ns != DROP_NEVER && end_ns < now_ns + DEADLINE_GRAIN_NS)
-        end_ns = now_ns + DEADLINE_GRAIN_NS;
-    drop_timer_arm(&worker->reactor->timers, &worker->timer, end_ns);
+    uint64_t deadline_ns = drop_worker_check_deadline(worker, ticket_of(worker), now_ns);
+    if (deadline_ns < end_ns)
+        end_ns = deadline_ns;
+    drop_timer_arm_coarse(&worker->reactor->timers, &worker->timer, end_ns, now_ns);
 }
 
 static void describe_end(const struct drop_execution *execution, char *text, size_t size)

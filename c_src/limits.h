@@ -49,6 +49,8 @@
 #define DROP_ACCEPTS_MAX 64
 /* after which a message for a free worker is tried again when memory was short, ns */
 #define DROP_MEMORY_RETRY_NS 10000000ull
+/* between two looks through the deadlines of a pool's or worker's messages, ns */
+#define DROP_DEADLINE_GRAIN_NS 5000000ull
 /* free blocks kept for reuse, bytes */
 #define DROP_MEMORY_CACHE (16u << 20)
 

@@ -8,9 +8,6 @@
 #include "exec.h"
 #include "reactor.h"
 
-/* How often at the most a mailbox is searched for expired messages. */
-#define EXPIRY_GRAIN_NS (5 * DROP_NS_PER_MS)
-
 /* FNV-1a, 32 bit (Fowler, Noll, Vo): names are short and come from the operator. */
 static uint32_t hash_name(const char *name, size_t length)
 {
@@ -38,9 +35,7 @@ static void expire(struct drop_timer *timer, uint64_t now_ns)
                               "the caller's time ran out before a worker was free");
         drop_message_destroy(&pool->reactor->memory, message);
     }
-    if (earliest != DROP_NEVER && earliest < now_ns + EXPIRY_GRAIN_NS)
-        earliest = now_ns + EXPIRY_GRAIN_NS;
-    drop_timer_arm(&pool->reactor->timers, timer, earliest);
+    drop_timer_arm_coarse(&pool->reactor->timers, timer, earliest, now_ns);
     drop_exec_touch(pool);
     drop_pool_refill(pool);
 }

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "clock.h"
+#include "limits.h"
 
 struct drop_timer {
     uint64_t due_ns;
@@ -33,6 +34,14 @@ void drop_timers_unregister(struct drop_timers *timers, struct drop_timer *timer
 
 /* Arms at `due_ns` unless it is armed earlier already. DROP_NEVER does nothing. */
 void drop_timer_arm(struct drop_timers *timers, struct drop_timer *timer, uint64_t due_ns);
+/* The same for what need not be exact: not before DROP_DEADLINE_GRAIN_NS have passed, so that many
+ * deadlines are looked through that often at the most. */
+static inline void drop_timer_arm_coarse(struct drop_timers *timers, struct drop_timer *timer,
+                                         uint64_t due_ns, uint64_t now_ns)
+{
+    uint64_t earliest_ns = now_ns + DROP_DEADLINE_GRAIN_NS;
+    drop_timer_arm(timers, timer, due_ns < earliest_ns ? earliest_ns : due_ns);
+}
 void drop_timer_disarm(struct drop_timers *timers, struct drop_timer *timer);
 
 /* Fires what is due: each is disarmed first and may arm itself again. */

@@ -13,7 +13,6 @@
 #define PLACES_FIRST 8u
 #define PLACE_BITS 10 /* DROP_INFLIGHT_MAX places */
 #define NONE UINT32_MAX
-#define DEADLINE_GRAIN_NS (5 * DROP_NS_PER_MS)
 #define TOLD_EVERY_NS 1000000000ull /* about answers with unknown tokens, of one worker */
 
 struct place {
@@ -350,17 +349,13 @@ void drop_tokened_expire(struct drop_worker *worker, uint64_t now_ns)
             freed = true;
             continue;
         }
-        if (place->ticket.deadline_ns <= now_ns && place->ticket.connection)
-            drop_worker_abandon(worker, &place->ticket, DROP_TIMEOUT,
-                                "the caller's time ran out; the function still works on it");
-        if (place->ticket.deadline_ns > now_ns && place->ticket.deadline_ns < end_ns)
-            end_ns = place->ticket.deadline_ns;
+        uint64_t deadline_ns = drop_worker_check_deadline(worker, &place->ticket, now_ns);
+        if (deadline_ns < end_ns)
+            end_ns = deadline_ns;
         if (end_ns < earliest)
             earliest = end_ns;
     }
-    if (earliest != DROP_NEVER && earliest < now_ns + DEADLINE_GRAIN_NS)
-        earliest = now_ns + DEADLINE_GRAIN_NS;
-    drop_timer_arm(&worker->reactor->timers, &worker->timer, earliest);
+    drop_timer_arm_coarse(&worker->reactor->timers, &worker->timer, earliest, now_ns);
     if (!freed)
         return;
     if (worker->mark)
