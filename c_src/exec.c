@@ -26,6 +26,23 @@ static struct drop_ticket *ticket_of(const struct drop_worker *worker)
     return &worker->tickets[worker->head & worker->ticket_mask];
 }
 
+/* It leaves the process; its outcome is the caller's to tell. */
+static struct drop_ticket take_ticket(struct drop_worker *worker)
+{
+    struct drop_ticket ticket = *ticket_of(worker);
+    worker->head++;
+    worker->pool->inflight--;
+    return ticket;
+}
+
+/* What it was given goes to another process. */
+static void give_back(struct drop_worker *worker, struct drop_ticket *ticket)
+{
+    drop_worker_give_back(worker, ticket,
+                          ticket->length ? drop_buffer_data(&worker->outgoing) : "",
+                          ticket->length);
+}
+
 bool drop_exec_is_free(const struct drop_worker *worker)
 {
     const struct drop_exec *exec = worker->pool->exec;
@@ -99,9 +116,7 @@ static void kill_it(struct drop_worker *worker)
 /* Ends its ticket in failure and kills it. */
 static void fail(struct drop_worker *worker, enum drop_status status, const char *text)
 {
-    struct drop_ticket ticket = *ticket_of(worker);
-    worker->head++;
-    worker->pool->inflight--;
+    struct drop_ticket ticket = take_ticket(worker);
     kill_it(worker);
     drop_pool_fail_ticket(worker->pool, &ticket, status, text);
     drop_buffer_release(&worker->inbox, &worker->reactor->memory);
@@ -194,14 +209,10 @@ static void on_exited(struct drop_reactor *reactor, struct drop_source *source, 
 /* It was kept ready, and had ended when it was given its message: another one gets that. */
 static void pass_on(struct drop_worker *worker)
 {
-    struct drop_ticket ticket = *ticket_of(worker);
-    worker->head++;
-    worker->pool->inflight--;
+    struct drop_ticket ticket = take_ticket(worker);
     drop_execution_not_spare(worker, "ended before it was given a message", true);
     drop_execution_ends(worker);
-    drop_worker_give_back(worker, &ticket,
-                          ticket.length ? drop_buffer_data(&worker->outgoing) : "",
-                          ticket.length);
+    give_back(worker, &ticket);
     drop_worker_gone(worker, "", DROP_ERROR, "");
 }
 
@@ -328,17 +339,13 @@ void drop_exec_tail(struct drop_worker *worker, const char *bytes, size_t length
     describe_end(worker->execution, how, sizeof how);
     snprintf(text, sizeof text, "%s%s%.*s", how, length ? "; its stderr ends with:\n" : "",
              (int)length, bytes);
-    struct drop_ticket ticket = *ticket_of(worker);
-    worker->head++;
-    pool->inflight--;
+    struct drop_ticket ticket = take_ticket(worker);
     pool->exec->ended_early = 0;
     drop_execution_ends(worker);
     if (ticket.attempts < pool->options.retries) {
         ticket.attempts++;
         pool->counters.retried++;
-        drop_worker_give_back(worker, &ticket,
-                              ticket.length ? drop_buffer_data(&worker->outgoing) : "",
-                              ticket.length);
+        give_back(worker, &ticket);
     } else {
         drop_pool_fail_ticket(pool, &ticket, DROP_ERROR, text);
     }
@@ -349,11 +356,8 @@ void drop_exec_settle(struct drop_worker *worker, enum drop_status status, const
 {
     struct drop_ticket ticket;
     bool owes = worker->head != worker->tail;
-    if (owes) {
-        ticket = *ticket_of(worker);
-        worker->head++;
-        worker->pool->inflight--;
-    }
+    if (owes)
+        ticket = take_ticket(worker);
     drop_execution_end(worker);
     if (owes)
         drop_pool_fail_ticket(worker->pool, &ticket, status, text);

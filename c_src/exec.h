@@ -61,6 +61,11 @@ void drop_exec_resume(struct drop_pool *pool);
 bool drop_exec_is_busy(const struct drop_pool *pool);
 /* Of a pool that goes. */
 void drop_exec_free(struct drop_pool *pool);
+/* The next process may have this number. */
+static inline void drop_exec_free_slot(struct drop_exec *exec, uint32_t slot)
+{
+    exec->slots[slot / 64] &= ~(1ull << slot % 64);
+}
 /* Has it looked after at the end of the turn; for any pool. */
 void drop_exec_touch(struct drop_pool *pool);
 /* A message waits, for no process was ready. */

@@ -140,7 +140,7 @@ static bool start_one(struct drop_pool *pool)
     drop_recipe_retain(exec->recipe);
     if (drop_nursery_start(pool->reactor->nursery, &conception)) {
         drop_recipe_release(exec->recipe);
-        exec->slots[slot / 64] &= ~(1ull << slot % 64);
+        drop_exec_free_slot(exec, (uint32_t)slot);
         return false;
     }
     exec->started++;
@@ -197,10 +197,7 @@ static void dispose(struct drop_reactor *reactor, const struct drop_birth *birth
     if (drop_recipe_slots(birth->recipe))
         drop_recipe_kill_slot(birth->recipe, birth->slot);
     drop_recipe_release(birth->recipe);
-    if (!reactor->nursery || drop_nursery_bury(reactor->nursery, birth->pidfd)) {
-        drop_reap(birth->pidfd, true);
-        close(birth->pidfd);
-    }
+    drop_execution_bury(reactor, birth->pidfd);
     close(birth->stdin_fd);
     close(birth->stdout_fd);
 }
@@ -258,7 +255,7 @@ void drop_exec_born(struct drop_reactor *reactor, struct drop_pool *pool,
     }
     dispose(reactor, birth);
     if (exec)
-        exec->slots[birth->slot / 64] &= ~(1ull << birth->slot % 64);
+        drop_exec_free_slot(exec, birth->slot);
     if (!current || !birth->error)
         return;
     if (exec->suspended)

@@ -114,6 +114,14 @@ void drop_execution_ask_tail(struct drop_worker *worker)
     drop_exec_tail(worker, "", 0);
 }
 
+void drop_execution_bury(struct drop_reactor *reactor, int pidfd)
+{
+    if (reactor->nursery && drop_nursery_bury(reactor->nursery, pidfd) == 0)
+        return;
+    drop_reap(pidfd, true);
+    close(pidfd);
+}
+
 void drop_execution_end(struct drop_worker *worker)
 {
     struct drop_execution *execution = worker->execution;
@@ -125,13 +133,10 @@ void drop_execution_end(struct drop_worker *worker)
         kill_group(worker);
         drop_reactor_unwatch(reactor, &execution->exit_source);
         execution->exit_source.fd = -1;
-        if (!reactor->nursery || drop_nursery_bury(reactor->nursery, pidfd)) {
-            drop_reap(pidfd, true);
-            close(pidfd);
-        }
+        drop_execution_bury(reactor, pidfd);
     }
     leave_place(worker);
-    exec->slots[execution->slot / 64] &= ~(1ull << execution->slot % 64);
+    drop_exec_free_slot(exec, execution->slot);
     /* An event of this turn may still name it: it is freed with the worker. */
     execution->worker = NULL;
     drop_exec_touch(worker->pool);

@@ -45,6 +45,9 @@ void drop_execution_not_spare(struct drop_worker *worker, const char *why, bool 
 void drop_execution_reap(struct drop_worker *worker);
 /* Asks the logger for the end of its stderr; drop_exec_tail gets it. */
 void drop_execution_ask_tail(struct drop_worker *worker);
+/* Gives the pidfd of a process that was killed to the nursery, to reap and to close; does it itself
+ * when there is none any more, or no memory to ask it. */
+void drop_execution_bury(struct drop_reactor *reactor, int pidfd);
 /* Its worker is gone: a process that still runs is killed and buried elsewhere. */
 void drop_execution_end(struct drop_worker *worker);
 /* NULL is allowed. */
