@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from drop.config_model import (
     A_NODE_NAME,
     NODE_NAME,
+    Discovery,
     Endpoint,
     Images,
     Limits,
@@ -63,6 +64,11 @@ class Settings:
     images: Images
     worker_user: str | None
     """The user of workers whose function names none; None: by default. For a node of root."""
+    key_file: str
+    """What nodes know each other by; it need not exist: then the node is on its own."""
+    hosts_file: str
+    """The addresses to send beacons to, instead of multicast; only if it exists."""
+    discovery: Discovery
     config_file: str | None  # the one that was read
     token: bytes = field(default=b"", repr=False)
     warnings: tuple[ConfigurationError, ...] = ()
@@ -229,6 +235,7 @@ def _settings(reading: _Reading, var_dir: str | None, host_name: str) -> Setting
     _check_socket_path(reading, unix_socket)
     _check_listen(reading, token)
     _check_memory(reading)
+    _check_discovery(reading)
     name = model.name or _drop_id(reading, var) or re.sub(r"[^A-Za-z0-9_.-]", "-", host_name)[:64]
     reading.raise_errors()
     return Settings(
@@ -244,6 +251,9 @@ def _settings(reading: _Reading, var_dir: str | None, host_name: str) -> Setting
         logs=model.logs,
         images=model.images,
         worker_user=model.worker_user,
+        key_file=reading.path("key_file") or os.path.join(var, "key"),
+        hosts_file=reading.path("hosts_file") or os.path.join(var, "drop-hosts"),
+        discovery=model.discovery,
         config_file=reading.config_file,
         token=token,
         warnings=tuple(reading.warnings),
@@ -274,6 +284,19 @@ def _check_memory(reading: _Reading) -> None:
         message = f"found {limits.memory_max}, with a payload_max of {limits.payload_max}"
         expected = "at least twice payload_max: a message and its answer"
         reading.errors.append(reading.error(("limits", "memory_max"), message, expected))
+
+
+def _check_discovery(reading: _Reading) -> None:
+    """Each threshold leaves room for at least two beacons to be lost."""
+    found = reading.model.discovery
+    for key, floor, other in (
+        ("suspect_ms", 3 * found.interval_ms, "three times interval_ms"),
+        ("dead_ms", found.suspect_ms + 2 * found.interval_ms, "suspect_ms and two intervals"),
+    ):
+        value = getattr(found, key)
+        if value < floor:
+            message, expected = f"found {value}", f"at least {other}: {floor}"
+            reading.errors.append(reading.error(("discovery", key), message, expected))
 
 
 def _token(reading: _Reading) -> bytes:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -27,6 +27,8 @@ A_NODE_NAME = "a node's name: 1 to 64 of A-Z a-z 0-9 _ - ."
 _SIZE = re.compile(r"([0-9]{1,18}) ?(B|KiB|MiB|GiB)?\Z")
 _UNITS = {None: 1, "B": 1, "KiB": KIB, "MiB": MIB, "GiB": GIB}
 _ENDPOINT = re.compile(r"(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:\[\]]+)):(?P<port>[0-9]{1,5})\Z")
+_A_GROUP = "a multicast address such as 239.255.80.86"
+_A_GROUP6 = "a multicast address such as ff12::80:86"
 _AN_ENDPOINT = "ADDRESS:PORT, such as 127.0.0.1:8085 or '[::1]:8085'"
 
 
@@ -91,6 +93,24 @@ def _count(low: int, high: int) -> tuple[object, ...]:
     return Field(ge=low, le=high), Expected(f"a whole number from {low} to {high}")
 
 
+def _group(version: int) -> Callable[[object], object]:
+    """The check of a multicast group of this version of IP."""
+    expected = _A_GROUP if version == 4 else _A_GROUP6
+
+    def check(value: object) -> object:
+        if not isinstance(value, str):
+            raise wrong(found(value), expected)
+        try:
+            address = ipaddress.ip_address(value)
+        except ValueError as error:
+            raise wrong(found(value), expected) from error
+        if address.version != version or not address.is_multicast:
+            raise wrong(f"{found(value)}: not a multicast address of IPv{version}", expected)
+        return str(address)
+
+    return check
+
+
 class Limits(Section):
     """Bounds of the dataplane; docs/protocol.md section 5 says what happens at each."""
 
@@ -119,6 +139,19 @@ class Images(Section):
     )
 
 
+class Discovery(Section):
+    """How nodes find each other; docs/discovery.md says what each figure means for an operator."""
+
+    enabled: Annotated[bool, Expected("true or false")] = True
+    port: Annotated[int, *_count(1, 65_535)] = 8086
+    group: Annotated[str, BeforeValidator(_group(4)), Expected(_A_GROUP)] = "239.255.80.86"
+    group6: Annotated[str, BeforeValidator(_group(6)), Expected(_A_GROUP6)] = "ff12::80:86"
+    ttl: Annotated[int, *_count(0, 255)] = 1
+    interval_ms: Annotated[int, *_count(50, MINUTE_MS)] = 500
+    suspect_ms: Annotated[int, *_count(100, 10 * MINUTE_MS)] = 2000
+    dead_ms: Annotated[int, *_count(200, 60 * MINUTE_MS)] = 4000
+
+
 _PathText = Annotated[Text, Field(min_length=1, max_length=PATH_MAX, pattern=r"^[^\x00]*$")]
 _Listen = Annotated[
     tuple[Annotated[Endpoint, BeforeValidator(_endpoint)], ...],
@@ -144,6 +177,9 @@ class NodeFile(Section):
     limits: Annotated[Limits, Expected("a mapping")] = Limits()
     logs: Annotated[Logs, Expected("a mapping")] = Logs()
     images: Annotated[Images, Expected("a mapping")] = Images()
+    key_file: Annotated[_PathText | None, Expected("a path")] = None
+    hosts_file: Annotated[_PathText | None, Expected("a path")] = None
+    discovery: Annotated[Discovery, Expected("a mapping")] = Discovery()
 
 
 def keys() -> Iterator[tuple[str, ...]]:

@@ -21,7 +21,7 @@ FUNCTION_LINES_MAX = 70
 COLUMNS_MAX = 100
 
 BOTTOM = {"client", "message", "config", "clock", "errors"}
-MIDDLE = {"workers", "flow", "host", "images", "packages", "secrets"}
+MIDDLE = {"workers", "flow", "host", "images", "packages", "secrets", "cluster"}
 # What each part of drop/ may import besides itself: what is below it.
 LAYERS = {
     "cli": {"control", "node", "pools"} | MIDDLE | BOTTOM,
@@ -33,6 +33,7 @@ LAYERS = {
     "images": BOTTOM,
     "packages": {"flow"} | BOTTOM,
     "secrets": BOTTOM,
+    "cluster": {"host"} | BOTTOM,
     "pools": MIDDLE | {"adapters"} | BOTTOM,
     "adapters": BOTTOM,  # programs of their own, run as workers
     "function": set(),  # what a function written in Python may import

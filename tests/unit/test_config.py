@@ -272,3 +272,28 @@ def test_the_documented_samples_of_errors_are_real(home: Path) -> None:
     said = [fault(home, "listen: ['0.0.0.0:8085']")]
     said += fault(home, "name: a\nlimits: {payload_max: 1 GB}", DROP_LISTEN="x").splitlines()
     assert [each for each in said if each.replace("~", "/etc/drop", 1) not in text] == []
+
+
+def test_defaults_of_discovery(home: Path) -> None:
+    got = settings(home)
+    assert (got.key_file, got.hosts_file) == (f"{got.var_dir}/key", f"{got.var_dir}/drop-hosts")
+    found = got.discovery
+    assert (found.group, found.group6, found.port) == ("239.255.80.86", "ff12::80:86", 8086)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("group: 10.0.0.1", "group: found the text '10.0.0.1': not a multicast address of IPv4"),
+        (
+            "group6: 239.1.1.1",
+            "group6: found the text '239.1.1.1': not a multicast address of IPv6",
+        ),
+        ("group: x", "group: found the text 'x'; expected a multicast address such as 239"),
+        ("suspect_ms: 1499", "suspect_ms: found 1499; expected at least three times interval_ms"),
+        ("dead_ms: 2999", "dead_ms: found 2999; expected at least suspect_ms and two intervals: 3"),
+        ("ttl: 256", "ttl: found the number 256"),
+    ],
+)
+def test_a_discovery_that_cannot_work(home: Path, text: str, expected: str) -> None:
+    assert expected in fault(home, f"discovery: {{{text}}}")
