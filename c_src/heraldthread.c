@@ -87,7 +87,7 @@ static void receive(struct drop_herald *herald, const struct drop_place *place,
     if (verdict == DROP_BEACON_ACCEPTED)
         react(herald, &outcome, place, now);
     else
-        herald->bad += verdict != DROP_BEACON_OWN;
+        herald->bad++; /* of our own, looped back, there are a few a second */
 }
 
 /* One system call; the packets that it brought. */
