@@ -132,15 +132,15 @@ static void serve(struct drop_herald *herald, uint16_t socket, uint64_t now)
         line->taken = 0;
     }
     for (unsigned batch = 0; batch < TURN_BATCHES; batch++) {
-        unsigned left = DROP_HERALD_BUDGET - line->taken;
+        unsigned left = herald->budget - line->taken;
         unsigned most = left < DROP_HERALD_BATCH ? left : DROP_HERALD_BATCH;
         unsigned came = most ? receive_batch(herald, socket, most, now) : 0;
         line->taken += came;
         herald->came += came;
-        if (came < most || line->taken == DROP_HERALD_BUDGET)
+        if (came < most || line->taken == herald->budget)
             break;
     }
-    if (line->taken == DROP_HERALD_BUDGET && !line->is_paused) {
+    if (line->taken == herald->budget && !line->is_paused) {
         herald->counters.paused++;
         watch(herald, socket, true);
     }
@@ -189,7 +189,7 @@ static void set_filter(struct drop_herald *herald, bool wanted)
 static void look(struct drop_herald *herald, uint64_t now)
 {
     uint64_t bad = herald->bad + count_drops(herald, now);
-    bool is_flood = bad > DROP_HERALD_BAD_MAX / LOOKS_PER_SECOND;
+    bool is_flood = bad > herald->bad_max / LOOKS_PER_SECOND;
     herald->calm = is_flood ? 0 : herald->calm + 1;
     if (is_flood && !herald->counters.is_filtered)
         set_filter(herald, true);

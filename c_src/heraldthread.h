@@ -80,6 +80,8 @@ struct drop_herald {
     struct drop_herald_solicit solicits[DROP_HERALD_SOLICITS_MAX];
     size_t solicits_count;
 
+    uint32_t budget; /* DROP_HERALD_BUDGET, but for tests on slow machines */
+    uint64_t bad_max; /* DROP_HERALD_BAD_MAX, likewise */
     uint64_t bad; /* since the last look */
     uint64_t came; /* since the last look */
     unsigned calm; /* looks since the last one with a flood */
