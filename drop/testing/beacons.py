@@ -67,8 +67,9 @@ class Beacon:
     memory_mib: int = 0
 
     def next(self, **changed: object) -> Beacon:
-        """The next packet of the same life."""
-        return replace(self, sequence=self.sequence + 1, **changed)  # type: ignore[arg-type]
+        """The next packet of the same life, or another with what is changed."""
+        fields = {"sequence": self.sequence + 1, **changed}
+        return replace(self, **fields)  # type: ignore[arg-type]
 
 
 def key_id(key: bytes) -> bytes:
