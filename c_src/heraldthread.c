@@ -121,6 +121,7 @@ static void watch(struct drop_herald *herald, uint16_t socket, bool paused)
     struct drop_herald_line *line = &herald->lines[socket];
     struct epoll_event event = {.events = paused ? 0 : EPOLLIN, .data.u32 = socket};
     line->is_paused = paused;
+    line->was_paused = line->was_paused || paused;
     epoll_ctl(herald->epoll, EPOLL_CTL_MOD, line->fd, &event);
 }
 
@@ -151,7 +152,8 @@ static void serve(struct drop_herald *herald, uint16_t socket, uint64_t now)
 /* ---- floods ---- */
 
 /* Drops of the kernel since the last look. It counts those of the filter and those of a full queue
- * in one: while there is a filter they are its own, unless the queue is found nearly full. */
+ * in one: while there is a filter they are its own, unless the queue may have been full, as the budget
+ * was used up or it is found nearly so. */
 static uint64_t count_drops(struct drop_herald *herald, uint64_t now)
 {
     uint64_t filtered = 0;
@@ -164,7 +166,9 @@ static uint64_t count_drops(struct drop_herald *herald, uint64_t now)
         uint32_t drops = info[SK_MEMINFO_DROPS] - line->drops;
         bool is_full = info[SK_MEMINFO_RMEM_ALLOC] > info[SK_MEMINFO_RCVBUF] / 4 * 3;
         line->drops = info[SK_MEMINFO_DROPS];
-        if (herald->counters.is_filtered && !is_full && !line->is_paused) {
+        is_full = is_full || line->was_paused;
+        line->was_paused = line->is_paused;
+        if (herald->counters.is_filtered && !is_full) {
             filtered += drops;
         } else if (drops > 0) {
             herald->counters.kernel_dropped += drops;

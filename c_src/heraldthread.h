@@ -18,6 +18,7 @@ struct drop_herald_line {
     uint64_t slice_ends; /* ns */
     uint32_t taken;      /* packets in this slice */
     bool is_paused;
+    bool was_paused; /* since the last look after floods */
     uint32_t drops; /* the kernel's counter, as it was last */
 };
 
