@@ -43,6 +43,10 @@ nft 'add rule bridge t c numgen random mod 2 < 1 drop'
 """
 
 
+class CommandFailed(AssertionError):
+    """The text holds the command and what it wrote to stderr."""
+
+
 @functools.cache
 def why_not() -> str:
     """Why there can be no namespaces here; empty when there can."""
@@ -334,6 +338,5 @@ def _run(
         env=env,
     )
     if check and result.returncode:
-        said = f"{command[-3:]}: {result.stderr}"
-        raise subprocess.CalledProcessError(result.returncode, command, result.stdout, said)
+        raise CommandFailed(f"{command} ended with {result.returncode}: {result.stderr}")
     return result

@@ -63,6 +63,7 @@ PURE = (
     "drop/workers/exec_supervision.py",
     "drop/workers/containment.py",
     "drop/host/cgroup_tree.py",
+    "drop/host/interfaces.py",
     *(f"drop/packages/{name}.py" for name in ("names", "globs", "content", "framing")),
     *(
         f"drop/images/{name}.py"
