@@ -35,6 +35,10 @@ _RTM_NEWLINK, _RTM_GETLINK = 16, 18
 _RTM_NEWADDR, _RTM_GETADDR = 20, 22
 _RTM_NEWROUTE, _RTM_DELROUTE, _RTM_GETROUTE = 24, 25, 26
 
+# The attributes of a link that are read, of some forty: IFLA_ADDRESS, _IFNAME, _MTU, _OPERSTATE.
+_LINK_ATTRIBUTES = (1, 3, 4, 16)
+_IFINFOMSG_BYTES = 16
+
 _IFF_UP, _IFF_LOOPBACK, _IFF_MULTICAST = 0x1, 0x8, 0x1000
 _IFA_F_TEMPORARY, _IFA_F_DADFAILED, _IFA_F_DEPRECATED, _IFA_F_TENTATIVE = 0x1, 0x8, 0x20, 0x40
 _UNUSABLE = _IFA_F_DADFAILED | _IFA_F_DEPRECATED | _IFA_F_TENTATIVE
@@ -167,7 +171,9 @@ def _interfaces(links: Messages, addresses: Messages) -> list[Interface]:
 
     usable = _usable_addresses(addresses)
     found = []
-    for message in (_decoded(ifinfmsg, data) for kind, data in links if kind == _RTM_NEWLINK):
+    for message in (
+        _decoded(ifinfmsg, _short(data)) for kind, data in links if kind == _RTM_NEWLINK
+    ):
         flags = message["flags"]
         state = message.get_attr("IFLA_OPERSTATE") or "UNKNOWN"
         loopback = bool(flags & _IFF_LOOPBACK)
@@ -184,6 +190,21 @@ def _interfaces(links: Messages, addresses: Messages) -> list[Interface]:
             )
         )
     return sorted(found, key=lambda each: each.index)
+
+
+def _short(message: bytes) -> bytes:
+    """A link without what is not read: a host of containers has hundreds, and each costs pyroute2
+    0.4 ms as it comes."""
+    start = _HEADER.size + _IFINFOMSG_BYTES
+    kept, offset = [message[_HEADER.size : start]], start
+    while offset + 4 <= len(message):
+        length, kind = struct.unpack_from("=HH", message, offset)
+        step = (max(length, 4) + 3) & ~3
+        if kind in _LINK_ATTRIBUTES:
+            kept.append(message[offset : offset + step])
+        offset += step
+    body = b"".join(kept)
+    return struct.pack("=I", _HEADER.size + len(body)) + message[4 : _HEADER.size] + body
 
 
 def _usable_addresses(messages: Messages) -> dict[int, list[tuple[str, bool]]]:

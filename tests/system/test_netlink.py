@@ -173,7 +173,7 @@ def test_an_address_that_another_machine_has_is_not_used(host: Namespace) -> Non
             return "dadfailed" in host.run("ip", "address", "show", "dev", "eth0").stdout
 
         run_seen("asyncio", host, add, failed)
-    assert look(host)[0]["eth0"].addresses == ()
+        assert look(host)[0]["eth0"].addresses == ()
 
 
 def test_the_other_end_of_a_point_to_point_link_is_not_ours(host: Namespace) -> None:
