@@ -33,7 +33,7 @@ LAYERS = {
     "images": BOTTOM,
     "packages": {"flow"} | BOTTOM,
     "secrets": BOTTOM,
-    "cluster": {"host"} | BOTTOM,
+    "cluster": {"host", "config_model"} | BOTTOM,
     "pools": MIDDLE | {"adapters"} | BOTTOM,
     "adapters": BOTTOM,  # programs of their own, run as workers
     "function": set(),  # what a function written in Python may import

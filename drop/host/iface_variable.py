@@ -47,9 +47,8 @@ def find(environ: Mapping[str, str], env_file: str = ENV_FILE, home: str | None 
     """Who names an interface; the first that does is taken. `home`: of the service user."""
     if value := environ.get(VARIABLE, "").strip():
         return Found(_checked(value, "environment", None), ())
-    bashrc = os.path.join(service_home() if home is None else home, ".bashrc")
     warnings = []
-    for path, exported in ((env_file, False), (bashrc, True)):
+    for path, exported in zip(files(home, env_file), (False, True), strict=True):
         try:
             text = _read(path)
         except OSError as error:
@@ -58,6 +57,11 @@ def find(environ: Mapping[str, str], env_file: str = ENV_FILE, home: str | None 
         if (named := named_in(text, path, exported=exported)) is not None:
             return Found(named, tuple(warnings))
     return Found(None, tuple(warnings))
+
+
+def files(home: str | None = None, env_file: str = ENV_FILE) -> tuple[str, str]:
+    """Those that are read, in their order; whether they are there or not."""
+    return env_file, os.path.join(service_home() if home is None else home, ".bashrc")
 
 
 def service_home() -> str:

@@ -71,37 +71,31 @@ class Watch:
     """
 
     def __init__(self, on_change: Callable[[], None]) -> None:
+        """On the running loop. Raises OSError. Look behind it, or a change may be missed."""
         self._on_change = on_change
-        self._socket: socket.socket | None = None
         self._timer: asyncio.TimerHandle | None = None
         self.overruns = 0
         """How often the kernel had more to tell than the socket holds."""
-
-    def start(self) -> None:
-        """On the running loop. Raises OSError. Look after it, or a change may be missed."""
         self._socket = socket.socket(
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE
         )
         try:
             self._socket.bind((0, _GROUPS))
-        except OSError:
+            asyncio.get_running_loop().add_reader(self._socket.fileno(), self._on_readable)
+        except BaseException:
             self._socket.close()
-            self._socket = None
             raise
-        asyncio.get_running_loop().add_reader(self._socket.fileno(), self._on_readable)
 
     def close(self) -> None:
         """Idempotent; nothing is called back any more."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._socket is not None:
+        if self._socket.fileno() >= 0:
             asyncio.get_running_loop().remove_reader(self._socket.fileno())
             self._socket.close()
-            self._socket = None
 
     def _on_readable(self) -> None:
-        assert self._socket is not None
         for _ in range(_DATAGRAMS_A_TURN_MAX):
             try:
                 changed = _matters(self._socket.recv(_DATAGRAM_MAX))

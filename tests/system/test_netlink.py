@@ -233,7 +233,6 @@ async def until_seen(
     event, calls = asyncio.Event(), 0
     with host.inside():
         watch = netlink.Watch(event.set)
-        watch.start()
     try:
         change()  # the loop does not run meanwhile
         async with asyncio.timeout(SEEN_SECONDS_MAX):
