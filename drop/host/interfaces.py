@@ -20,7 +20,7 @@ ADDRESSES_MAX = 64  # of one interface; a node announces 8 of them
 CANDIDATES_NAMED_MAX = 4  # in a text for people
 
 ALONE = "other machines cannot see this node"
-_HOW = "name an interface: DROP_IFACE=NAME in /etc/drop-env"
+_HOW = "name one: DROP_IFACE=NAME in the environment or in /etc/drop-env"
 
 Document = dict[str, Any]
 
@@ -130,7 +130,7 @@ def _named(interfaces: Sequence[Interface], wanted: Wanted) -> Choice:
         return Choice(found, f"{found.name} is {named}", warning, verdicts)
     assert fault is not None
     verdicts = _verdicts(interfaces, others, found, f"waited for: {fault}")
-    warning = f"{ALONE} until it can be used; {_remedy(wanted, interfaces)}"
+    warning = f"{ALONE} until {wanted.name} can be used; {_remedy(wanted, interfaces)}"
     return Choice(None, f"waiting for {wanted.name}, {named}: {fault}", warning, verdicts)
 
 

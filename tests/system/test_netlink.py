@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 import socket
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import uvloop
@@ -336,3 +340,23 @@ def test_half_a_message_ends_the_reading() -> None:
         assert len(list(netlink._messages((whole * 2)[:length]))) == 1
     assert list(netlink._messages(netlink._HEADER.pack(3, 16, 0, 0, 0) * 2)) == []
     assert list(netlink._messages(b"")) == []
+
+
+def test_the_command_shows_what_a_node_would_choose_here(host: Namespace, var_dir: Path) -> None:
+    set_up(host)
+    (var_dir / "drop").mkdir()
+    with socket.socket(socket.AF_UNIX) as dead:  # of a node that is no more
+        dead.bind(str(var_dir / "drop" / "drop.sock"))
+    program = [sys.executable, "-m", "drop.cli.main", "node", "interfaces"]
+    environment = {**os.environ, "DROP_IFACE": "eth1", "XDG_RUNTIME_DIR": str(var_dir)}
+    environment.pop("DROP_ADDRESS", None)
+    waiting = host.run(*program, "--json", env=environment, check=False)
+    assert waiting.returncode == 1
+    document = json.loads(waiting.stdout)
+    assert (document["choice"], document["running"]) == (None, False)
+    assert document["why"].startswith("waiting for eth1")
+    set_up(host, "eth1", 1, 200)
+    named = host.run(*program, env=environment)
+    assert "eth1 is named by DROP_IFACE (environment)" in named.stdout
+    assert "192.168.1.4" in named.stdout
+    assert "drop.sock: Connection refused" in named.stderr

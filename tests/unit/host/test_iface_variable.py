@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from as_nobody import as_nobody
-from drop.host.iface_variable import FILE_BYTES_MAX, find, named_in, service_home, wanted
+from drop.host.iface_variable import FILE_BYTES_MAX, files, find, named_in, service_home, wanted
 
 
 @pytest.fixture
@@ -168,6 +168,10 @@ def test_a_huge_file_is_read_so_far_and_no_further(home: Path) -> None:
         file.write(b"export DROP_IFACE=eth1\n")
         file.truncate(FILE_BYTES_MAX * 1000)
     assert names(home) == "eth1"
+
+
+def test_the_files_that_are_read_are_told_to_who_watches_them(home: Path) -> None:
+    assert files(str(home), "/etc/drop-env") == ("/etc/drop-env", f"{home}/.bashrc")
 
 
 def test_there_is_always_a_home() -> None:

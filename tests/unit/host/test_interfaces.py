@@ -110,7 +110,7 @@ def test_a_warning_says_what_follows_and_what_to_do(
     [
         (ALL, "eth2", "waiting for eth2", "eth0: 192.168.50.4, eth1: 2001:db8::4"),
         ([LO, DOWN], "eth0", "is down", "no other could"),
-        ([LO, BARE], "eth0", "has no usable address", "until it can be used"),
+        ([LO, BARE], "eth0", "has no usable address", "until eth0 can be used"),
         (ALL, "lo", "lo is named", "lo is loopback: other machines cannot see this node"),
         (ALL, "tun0", "tun0 is named", "no multicast"),
     ],
