@@ -19,6 +19,7 @@ import contextlib
 import ctypes
 import functools
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -71,6 +72,7 @@ class Namespace:
     def __init__(self, name: str = "host") -> None:
         self.name = name
         self._holder: subprocess.Popen[bytes] | None = None
+        self._started: list[subprocess.Popen[Any]] = []
 
     def __enter__(self) -> Namespace:
         self.open()
@@ -101,10 +103,13 @@ class Namespace:
         """Ends all that runs inside; the kernel removes the rest."""
         if self._holder is None:
             return
-        if self._holder.poll() is None:
-            for pid in self.processes():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+        for process in self._started:  # one may be on its way in
+            process.kill()
+            process.wait()
+        self._started.clear()
+        while self._holder.poll() is None and (found := self.processes()):
+            for pid in found:  # and may have had children meanwhile
+                _end(pid)
         for stream in self._streams():
             stream.close()
         self._holder.wait()
@@ -136,7 +141,9 @@ class Namespace:
 
     def start(self, *command: str, **options: Any) -> subprocess.Popen[Any]:
         """Starts a program; what is left of it at the end is killed."""
-        return subprocess.Popen([*self.prefix, *command], **options)
+        process = subprocess.Popen([*self.prefix, *command], **options)
+        self._started.append(process)
+        return process
 
     def ip(self, *commands: str) -> None:
         """Commands of ip(8), all by one process: `ip("link set eth0 down", ...)`."""
@@ -183,9 +190,9 @@ class Node(Namespace):
         self.address6 = f"fd80::{number + 1:x}"
 
     def is_reached_by(self, other: Node, address: str | None = None) -> bool:
-        """Whether one packet of another node comes here and the answer back, within a second."""
+        """Whether one packet of another node comes here and the answer back, within two seconds."""
         where = address or self.address
-        return other.run("ping", "-c1", "-W1", "-n", where, check=False).returncode == 0
+        return other.run("ping", "-c1", "-W2", "-n", where, check=False).returncode == 0
 
 
 class Network:
@@ -310,6 +317,20 @@ def _enter(namespace: IO[str]) -> None:
     if libc.setns(namespace.fileno(), CLONE_NEWNET) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), namespace.name)
+
+
+def _end(pid: int) -> None:
+    """Kills a process and returns when it is gone."""
+    try:
+        fd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(fd, signal.SIGKILL)
+        select.select([fd], [], [], RUN_SECONDS_MAX)
+    finally:
+        os.close(fd)
 
 
 def _namespace(pid: int) -> str:
