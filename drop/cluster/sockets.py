@@ -6,8 +6,8 @@ For IPv4 and IPv6 each, where the interface has such an address:
 - a multicast socket, bound to the group, which only receives. A socket on the unicast address gets
   nothing that is sent to a group, one on 0.0.0.0 would get what came by other interfaces.
 
-A membership belongs to an interface as it was when the socket joined: one that was down, or made
-anew under its old name, is not joined by an old socket. So a change means new sockets, always.
+A membership outlives a link that goes down and up, but not its interface: on one that was made anew
+under its old name an old socket hears nothing. So a change means new sockets, whatever it was.
 """
 
 from __future__ import annotations

@@ -191,10 +191,25 @@ def test_an_interface_made_anew_needs_new_sockets_and_has_them(net: Network) -> 
         net.switch.ip(f"link add spare type veth peer name eth0 netns {host.pid}")
         net.switch.ip("link set spare master bridge0 up")
         host.ip("link set eth0 up", "addr add 10.80.0.99/24 dev eth0")
+        member = old.opened.pop(1)[0]  # the rest would be in the way
+        assert member.getsockname()[0] == DISCOVERY.group
+        stack.enter_context(member)
         old.close()
         new = stack.enter_context(Radio(host))
         radio.send(b"second", 4)
         assert new.hear()[:2] == (b"second", here.address)
+        with pytest.raises(BlockingIOError):  # a member on an interface that is no more
+            member.recv(1000)
+
+
+def test_a_network_without_ipv4() -> None:
+    with Network(nodes=2) as net:
+        for node in net.nodes:
+            node.run("ip", "-4", "addr", "flush", "dev", "eth0")
+        with Radio(net.node(0)) as radio, Radio(net.node(1)) as other:
+            assert [len(each.opened) for each in (radio, other)] == [2, 2]
+            radio.send(b"six")
+            assert other.hear()[:2] == (b"six", link_local(net.node(0)))
 
 
 def test_what_comes_by_another_interface_is_not_heard(net: Network) -> None:
