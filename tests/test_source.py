@@ -45,7 +45,7 @@ LAYERS = {
     "testing": {"control", "node", "pools"} | MIDDLE | BOTTOM,
 }
 # Below every layer: helpers that know nothing of the rest.
-SHARED = {"document", "problems", "validation"}
+SHARED = {"document", "private", "problems", "validation"}
 FAST_IMPORTERS = (
     "drop/_fast/*",
     "drop/client/*",
@@ -64,6 +64,7 @@ PURE = (
     "drop/workers/containment.py",
     "drop/host/cgroup_tree.py",
     "drop/host/interfaces.py",
+    *(f"drop/cluster/{name}.py" for name in ("member", "member_table", "membership", "hosts")),
     *(f"drop/packages/{name}.py" for name in ("names", "globs", "content", "framing")),
     *(
         f"drop/images/{name}.py"
