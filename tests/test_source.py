@@ -51,6 +51,7 @@ FAST_IMPORTERS = (
     "drop/client/*",
     "drop/node.py",
     "drop/pools/planned.py",
+    "drop/cluster/herald.py",
     "drop/workers/logs.py",
     "drop/workers/process.py",
     "drop/host/linux.py",
