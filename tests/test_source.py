@@ -63,6 +63,10 @@ PURE = (
     "drop/workers/exec_supervision.py",
     "drop/workers/containment.py",
     "drop/host/cgroup_tree.py",
+    *(
+        f"drop/host/tuning/{name}.py"
+        for name in ("advice", "parameters", "plan", "socket_options", "judgement")
+    ),
     *(f"drop/packages/{name}.py" for name in ("names", "globs", "content", "framing")),
     *(
         f"drop/images/{name}.py"
