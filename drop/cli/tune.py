@@ -10,41 +10,25 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from drop.cli import errors, output, tune_table
 from drop.cli.errors import CommandError, UsageError
+from drop.cli.tune_scene import Scene, ask, need_root
 from drop.config import load_settings
 from drop.errors import ConfigurationError
 from drop.host.tuning import operations, sysctl
-from drop.host.tuning.advice import Machine, Profile
+from drop.host.tuning.advice import Profile
 from drop.host.tuning.operations import Outcome, State
 from drop.host.tuning.parameters import BY_KEY, NOFILE
 from drop.host.tuning.persist import Files, overruled
-from drop.host.tuning.plan import Row, Status, plan
+from drop.host.tuning.plan import Row, Status
 from drop.host.tuning.saved import Record, Store, TuningError
 from drop.host.tuning.sysctl import Sysctls
 
 Document = dict[str, Any]
 PROFILES = ", ".join(Profile)
-
-
-@dataclass(frozen=True)
-class Scene:
-    """What a run of the command works on."""
-
-    machine: Machine
-    profile: Profile
-    sysctls: Sysctls
-    store: Store
-    files: Files
-    as_json: bool
-    yes: bool
-
-    def rows(self) -> list[Row]:
-        return plan(self.machine, sysctl.readings(self.sysctls, BY_KEY), self.profile)
 
 
 def tune(
@@ -156,28 +140,6 @@ def _check(scene: Scene) -> int:
 
 
 # -- writing --------------------------------------------------------------------------------------
-
-
-def ask(scene: Scene, question: str, flag: str) -> None:
-    """Returns when the answer is yes. Raises UsageError, CommandError."""
-    if scene.yes:
-        return
-    if scene.as_json or not sys.stdin.isatty():
-        raise UsageError(f"{flag} asks before it writes, and nobody can answer here: add --yes")
-    sys.stdout.flush()
-    sys.stderr.write(f"{question} [y/N] ")
-    sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise CommandError("nothing was changed", "cancelled")
-
-
-def need_root(rows: list[Row], flag: str) -> None:
-    """Raises CommandError that names what a plain user cannot write."""
-    if os.geteuid() == 0:
-        return
-    keys = [row.key for row in rows if row.status is Status.CHANGE]
-    what = ", ".join(keys) or "nothing, as it is"
-    raise CommandError(f"{flag} needs root, for: {what}. `sudo drop tune {flag}`", "denied")
 
 
 def _write(scene: Scene, apply: bool, persist: bool) -> int:

@@ -1,4 +1,4 @@
-"""`drop tune --measure`: a node of its own and the load of `drop bench`, before and after, in turns.
+"""`drop tune --measure`: a node of its own under the load of `drop bench`, before and after.
 
 A node of its own, because buffers and queues of a socket are those of the moment it was made: each
 run starts one anew, with a function that echoes, and nobody else's node is disturbed. All of it is
@@ -18,19 +18,17 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from drop.cli import bench, errors, output, tune_table
 from drop.cli.errors import CommandError
+from drop.cli.tune_scene import Scene, ask, need_root
 from drop.client.address import Address, parse_address
 from drop.host.tuning.advice import Profile
 from drop.host.tuning.judgement import MEASURED, METRICS, PAIRS_MIN, Metric
 from drop.host.tuning.parameters import BY_KEY
 from drop.host.tuning.plan import Status, writes
 from drop.host.tuning.trial import Trial, Trials
-
-if TYPE_CHECKING:
-    from drop.cli.tune import Scene
 
 START_SECONDS_MAX = 30.0
 STOP_SECONDS_MAX = 15.0
@@ -52,8 +50,6 @@ LIMITS = (
 
 def measure(scene: Scene) -> int:
     """Writes, measures, keeps or puts back, group by group."""
-    from drop.cli.tune import ask, need_root
-
     rows, metric = scene.rows(), METRICS[scene.profile]
     need_root(rows, "--measure")
     todo = [each for each in writes(rows) if BY_KEY[each.key].group in MEASURED]

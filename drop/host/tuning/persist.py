@@ -6,11 +6,12 @@ directory is an argument, so that tests have one of their own.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from drop.host.tuning.parameters import BY_KEY, NOFILE
+from drop.host.tuning.parameters import BY_KEY
 from drop.host.tuning.saved import FileChange, Record, replace_file, sync_directory
 
 NAME = "90-drop.conf"
@@ -124,9 +125,11 @@ def note(path: Path, data: bytes, record: Record) -> None:
     if known is not None:
         known.written = data
         return
+    if path.is_symlink():  # to be replaced by a file, and then not to be had back as it was
+        raise OSError(errno.ELOOP, "is a symbolic link", str(path))
     before = read(path)
     if before is not None and len(before) >= FILE_BYTES_MAX:
-        raise OSError(27, "is too large to be kept", str(path))
+        raise OSError(errno.EFBIG, "is too large to be kept", str(path))
     mode = 0o644 if before is None else path.stat().st_mode & 0o777
     record.files[str(path)] = FileChange(before, mode, data, not path.parent.exists())
 
@@ -161,15 +164,3 @@ def wanted_files(
         found.append((files.limits, limits_text(profile, nofile).encode()))
     return found
 
-
-__all__ = [
-    "NOFILE",
-    "Files",
-    "install",
-    "limit_in",
-    "note",
-    "overruled",
-    "restore",
-    "values_in",
-    "wanted_files",
-]

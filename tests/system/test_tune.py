@@ -1,0 +1,384 @@
+"""`drop tune` on real keys of a private network namespace and on copies of the global ones."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from system.tuned_host import COPIES, TunedHost, why_not
+
+pytestmark = [pytest.mark.system, pytest.mark.skipif(bool(why_not()), reason=why_not() or "-")]
+
+PERSISTED = "90-drop.conf"
+LIMITS = "drop-core.service.d/limits.conf"
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[TunedHost]:
+    with TunedHost(tmp_path) as host:
+        yield host
+
+
+def test_the_table_changes_nothing(host: TunedHost) -> None:
+    before = host.values()
+    rows = host.rows()
+    assert rows["vm.swappiness"]["current"] == "60"
+    assert rows["vm.swappiness"]["direction"] == "lowers"
+    assert rows["net.ipv4.tcp_tw_recycle"]["status"] == "gone"
+    assert rows["net.core.netdev_max_backlog"]["status"] == "absent"
+    assert rows["net.core.rmem_max"]["status"] in ("read-only", "absent", "change")
+    assert host.tune().returncode == 0
+    assert host.values() == before
+    assert list(host.var.iterdir()) == []
+
+
+def test_apply_then_check_then_revert(host: TunedHost) -> None:
+    before = host.values()
+    applied = host.document("--apply", "--yes", code=applied_code(host))
+    done = {each["key"] for each in applied["outcomes"] if each["state"] == "done"}
+    assert {"vm.swappiness", "kernel.panic", "fs.file-max", "net.ipv4.tcp_fin_timeout"} <= done
+    values = host.values()
+    assert values["vm.swappiness"] == "10\n"
+    assert values["kernel.panic"] == "10\n"
+    assert values["net.ipv4.tcp_fin_timeout"] == "30\n"
+    assert {key for key in values if values[key] != before[key]} == done
+    reverted = host.document("--revert")
+    assert {each["key"] for each in reverted["outcomes"]} == done
+    assert host.values() == before
+    assert not host.record.exists()
+    assert host.tune("--revert").returncode == 0
+
+
+def applied_code(host: TunedHost) -> int:
+    """1 where some keys can only be looked at, as net.core.rmem_max in a namespace."""
+    rows = host.rows().values()
+    return int(any(row["status"] == "read-only" for row in rows))
+
+
+def test_check_tells_what_drifted_and_nothing_else(host: TunedHost) -> None:
+    host.tune("--apply", "--yes")
+    rest = {row["key"] for row in host.document("--check", code=1)["drifted"]}
+    assert rest <= {
+        "ulimit -n",
+        *(f"net.core.{x}mem_{y}" for x in "rw" for y in ("max", "default")),
+    }
+    host.must("sh", "-c", "echo 77 > /proc/sys/vm/swappiness")
+    host.must("sh", "-c", "echo 55 > /proc/sys/net/ipv4/tcp_fin_timeout")
+    found = host.tune("--check")
+    assert found.returncode == 1
+    assert "was set to 10 by `drop tune`" in found.stdout
+    assert "vm.dirty_ratio" not in found.stdout
+    drifted = {row["key"] for row in host.document("--check", code=1)["drifted"]}
+    assert drifted - rest == {"vm.swappiness", "net.ipv4.tcp_fin_timeout"}
+
+
+def test_check_is_content_when_all_is_as_recommended(host: TunedHost) -> None:
+    """With limits of buffers that are here (as copies), and a limit of descriptors that is high."""
+    host.must("sh", "-c", COVER_BUFFERS, "sh", str(host.directory))
+    done = host.tune("--apply", "--yes")
+    assert done.returncode == 0, done.stdout + done.stderr
+    script = 'ulimit -n 65536 2>/dev/null || exit 99; exec "$@"'
+    checked = host.run("sh", "-c", script, "sh", *host.tune_command("--check"))
+    if checked.returncode == 99:  # CAP_SYS_RESOURCE is missing: the limit is what it is
+        drifted = host.document("--check", code=1)["drifted"]
+        assert [row["key"] for row in drifted] == ["ulimit -n"]
+    else:
+        assert checked.stdout == "as applied, profile throughput\n"
+        assert checked.returncode == 0
+
+
+COVER_BUFFERS = """
+for key in rmem_max wmem_max rmem_default wmem_default; do
+    [ -e /proc/sys/net/core/$key ] || continue
+    echo 212992 > "$1/$key" && mount --bind "$1/$key" /proc/sys/net/core/$key || exit
+done
+"""
+
+
+def test_applying_twice_keeps_the_first_originals(host: TunedHost) -> None:
+    before = host.values()
+    host.tune("--apply", "--yes")
+    first = json.loads(host.record.read_bytes())["values"]
+    host.tune("--apply", "--yes", "--profile", "latency")
+    second = json.loads(host.record.read_bytes())["values"]
+    assert second["vm.swappiness"] == {"before": "60", "written": "1"}
+    assert {key: each["before"] for key, each in first.items()}.items() <= {
+        key: each["before"] for key, each in second.items()
+    }.items()
+    assert host.document("--revert")["ok"]
+    assert host.values() == before
+
+
+def test_what_the_operator_set_higher_stays(host: TunedHost) -> None:
+    host.must("sh", "-c", "echo '8192 262144 67108864' > /proc/sys/net/ipv4/tcp_rmem")
+    host.must("sh", "-c", "echo '4096 16384 67108864' > /proc/sys/net/ipv4/tcp_wmem")
+    host.must("sh", "-c", "echo 9000000 > /proc/sys/fs/file-max")
+    rows = host.rows()
+    assert rows["net.ipv4.tcp_rmem"]["status"] == "ok"
+    assert rows["net.ipv4.tcp_wmem"]["target"] == "4096 65536 67108864"
+    assert rows["fs.file-max"]["status"] == "ok"
+    host.tune("--apply", "--yes")
+    values = host.values()
+    assert values["net.ipv4.tcp_rmem"].split() == ["8192", "262144", "67108864"]
+    assert values["net.ipv4.tcp_wmem"].split() == ["4096", "65536", "67108864"]
+    assert values["fs.file-max"] == "9000000\n"
+
+
+def test_it_asks_before_it_writes(host: TunedHost) -> None:
+    before = host.values()
+    done = host.tune("--apply")  # stdin is no terminal
+    assert done.returncode == 2
+    assert "add --yes" in done.stderr
+    assert host.values() == before
+    asked = host.run("script", "-qec", " ".join(host.tune_command("--apply")), "/dev/null",
+                     stdin="n\n")  # fmt: skip
+    assert "become lower)? [y/N]" in asked.stdout
+    assert "nothing was changed" in asked.stdout
+    assert host.values() == before
+
+
+def test_persisting_and_taking_it_back(host: TunedHost) -> None:
+    old = b"# an operator's own\nvm.swappiness = 33\n\n\xff"
+    (host.etc / PERSISTED).write_bytes(old)
+    (host.etc / PERSISTED).chmod(0o640)
+    (host.etc / "95-other.conf").write_text("-vm/swappiness=1\n# vm.dirty_ratio = 5\n")
+    before = host.values()
+    done = host.tune("--apply", "--persist", "--yes")
+    assert "95-other.conf sets vm.swappiness = 1 and is read later" in done.stdout
+    assert done.stdout.count("is read later") == 1
+    written = (host.etc / PERSISTED).read_text()
+    assert "vm.swappiness = 10\n" in written
+    assert "drop tune --revert" in written
+    assert "rmem_max" not in written or "net.core.rmem_max" in host.values()
+    limits = host.units / LIMITS
+    if limits.exists():  # unless the limit was high enough already
+        assert "[Service]\nLimitNOFILE=65536\n" in limits.read_text()
+    again = host.tune("--apply", "--persist", "--yes")
+    assert (host.etc / PERSISTED).read_text() == written, again.stdout
+    assert host.document("--revert")["ok"]
+    assert (host.etc / PERSISTED).read_bytes() == old
+    assert (host.etc / PERSISTED).stat().st_mode & 0o777 == 0o640
+    assert not limits.parent.exists()
+    assert host.values() == before
+    assert not host.record.exists()
+
+
+def test_the_persisted_file_is_what_sysctl_understands(host: TunedHost) -> None:
+    host.tune("--persist", "--yes")
+    before = host.values()
+    assert before["vm.swappiness"] == "60\n"  # --persist alone writes files only
+    if host.run("sh", "-c", "command -v sysctl").returncode == 0:
+        host.must("sysctl", "-p", str(host.etc / PERSISTED))
+        assert host.values()["vm.swappiness"] == "10\n"
+    assert host.document("--revert")["ok"]
+    assert not (host.etc / PERSISTED).exists()
+
+
+def test_an_edited_file_is_kept_beside(host: TunedHost) -> None:
+    host.tune("--persist", "--yes")
+    path = host.etc / PERSISTED
+    path.write_text(path.read_text() + "vm.swappiness = 5\n")
+    assert f"/etc/sysctl.d/{PERSISTED}: was edited" in host.document("--check", code=1)["files"]
+    done = host.tune("--revert")
+    assert f"{PERSISTED}.edited" in done.stdout
+    assert not path.exists()
+    assert "vm.swappiness = 5\n" in path.with_name(f"{PERSISTED}.edited").read_text()
+
+
+# -- failures -------------------------------------------------------------------------------------
+
+
+def test_a_value_that_the_kernel_refuses(host: TunedHost) -> None:
+    """tcp_ecn in the place of tcp_max_syn_backlog: EINVAL for 8192, from the kernel itself."""
+    script = "mount --bind /proc/sys/net/ipv4/tcp_ecn /proc/sys/net/ipv4/tcp_max_syn_backlog"
+    host.must("sh", "-c", script)
+    before = host.values()
+    document = host.document("--apply", "--yes", code=1)
+    outcomes = {each["key"]: each for each in document["outcomes"]}
+    refused = outcomes["net.ipv4.tcp_max_syn_backlog"]
+    assert refused["state"] == "failed"
+    assert "Invalid argument" in refused["text"]
+    assert outcomes["net.ipv4.tcp_fin_timeout"]["state"] == "done"  # comes behind it
+    recorded = json.loads(host.record.read_bytes())
+    assert "net.ipv4.tcp_max_syn_backlog" not in recorded["values"]
+    assert recorded["complete"] is True
+    drifted = {row["key"] for row in host.document("--check", code=1)["drifted"]}
+    assert "net.ipv4.tcp_max_syn_backlog" in drifted
+    assert host.document("--revert")["ok"]
+    assert host.values() == before
+
+
+def test_proc_sys_mounted_read_only(host: TunedHost) -> None:
+    host.must("sh", "-c", "mount --bind /proc/sys /proc/sys && mount -o remount,ro,bind /proc/sys")
+    before = host.values()
+    rows = host.rows()
+    assert rows["net.ipv4.tcp_fin_timeout"]["status"] == "read-only"
+    assert "EROFS" in rows["net.ipv4.tcp_fin_timeout"]["note"]
+    document = host.document("--apply", "--yes", code=1)
+    assert {each["state"] for each in document["outcomes"]} == {"not tried"}
+    assert host.values() == before
+    assert not host.record.exists()
+
+
+BECOMES_READ_ONLY = """
+import subprocess, sys
+from pathlib import Path
+from drop.host.tuning import operations, plan, sysctl
+from drop.host.tuning.advice import Profile
+from drop.host.tuning.parameters import BY_KEY
+from drop.host.tuning.saved import Store
+from drop.host.tuning.sysctl import Sysctls
+rows = plan.plan(sysctl.machine(), sysctl.readings(Sysctls(), BY_KEY), Profile.THROUGHPUT)
+net = "/proc/sys/net"
+subprocess.run(["mount", "--bind", net, net], check=True)
+subprocess.run(["mount", "-o", "remount,ro,bind", net], check=True)
+store = Store(Path(sys.argv[1]), ())
+for each in operations.apply(Sysctls(), store, rows, "throughput"):
+    print(each.key, each.state, each.text, sep=": ")
+"""
+
+
+def test_a_file_that_becomes_read_only_between_the_table_and_the_writing(host: TunedHost) -> None:
+    before = host.values()
+    done = host.python(BECOMES_READ_ONLY, str(host.var))
+    assert "net.ipv4.tcp_fin_timeout: failed: Read-only file system" in done.stdout, done.stderr
+    assert "vm.swappiness: done" in done.stdout
+    host.must("umount", "/proc/sys/net")
+    assert host.values() != before
+    recorded = json.loads(host.record.read_bytes())["values"]
+    assert {key.partition(".")[0] for key in recorded} == {"vm", "kernel", "fs"}
+    assert host.document("--revert")["ok"]
+    assert host.values() == before
+
+
+def test_root_without_rights(host: TunedHost) -> None:
+    """As in a container: root without CAP_DAC_OVERRIDE, and a file that is another user's."""
+    host.must("chown", "65534", "/proc/sys/vm/swappiness")
+    bound = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]
+    before = host.values()
+    done = host.run(*bound, *host.tune_command("--apply", "--yes", "--json"))
+    assert done.returncode == 1, done.stderr
+    outcomes = {each["key"]: each for each in json.loads(done.stdout)["outcomes"]}
+    assert outcomes["vm.swappiness"]["state"] == "not tried"
+    assert outcomes["vm.swappiness"]["text"] == "Permission denied, even to root"
+    assert outcomes["vm.dirty_ratio"]["state"] == "done"
+    assert host.document("--revert")["ok"]
+    assert host.values() == before
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from drop.host.tuning import operations, plan, sysctl
+from drop.host.tuning.advice import Profile
+from drop.host.tuning.parameters import BY_KEY
+from drop.host.tuning.persist import Files
+from drop.host.tuning.saved import Store
+from drop.host.tuning.sysctl import Sysctls
+
+class Mortal(Sysctls):
+    left = 3
+    def write(self, key, text):
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.left -= 1
+        return super().write(key, text)
+
+rows = plan.plan(sysctl.machine(), sysctl.readings(Sysctls(), BY_KEY), Profile.THROUGHPUT)
+store = Store(Path(sys.argv[1]), Files().all)
+operations.apply(Mortal(), store, rows, "throughput")
+"""
+
+
+def test_killed_between_two_writes(host: TunedHost) -> None:
+    before = host.values()
+    assert host.python(KILLED, str(host.var)).returncode == -signal.SIGKILL
+    changed = [key for key, value in host.values().items() if value != before[key]]
+    assert len(changed) == 3
+    assert "was interrupted" in host.tune().stderr
+    assert host.tune("--check").returncode == 1
+    done = host.tune("--revert")
+    assert done.returncode == 0, done.stdout
+    assert host.values() == before
+    assert not host.record.exists()
+
+
+def test_killed_and_applied_again(host: TunedHost) -> None:
+    before = host.values()
+    host.python(KILLED, str(host.var))
+    host.tune("--apply", "--yes")
+    assert host.values()["net.ipv4.tcp_fin_timeout"] == "30\n"
+    assert host.document("--revert")["ok"]
+    assert host.values() == before
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{", "is damaged"),
+        ('{"version": 2}', "is of version 2"),
+        ('{"version": 1, "profile": "x", "complete": true, "files": {}, "values":'
+         ' {"kernel.core_pattern": {"before": "|/tmp/x", "written": "1"}}}', "never writes"),
+        ('{"version": 1, "profile": "x", "complete": true, "values": {}, "files":'
+         ' {"/etc/passwd": {"before_base64": null, "mode": 420, "written_base64": ""}}}',
+         "names the file '/etc/passwd'"),
+        ('{"version": 1, "profile": "x", "complete": true, "files": {}, "values":'
+         ' {"vm.swappiness": {"before": "sixty", "written": "1"}}}', "is damaged"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("options", [("--apply", "--yes"), ("--revert",)])
+def test_a_corrupt_record(
+    host: TunedHost, text: str, expected: str, options: tuple[str, ...]
+) -> None:
+    before = host.values()
+    host.record.write_text(text)
+    done = host.tune(*options)
+    assert done.returncode == 2
+    assert expected in done.stderr
+    assert "Nothing was changed" in done.stderr
+    assert host.values() == before
+    assert host.record.read_text() == text
+
+
+def test_a_record_of_somebody_else_is_not_root_s_to_follow(host: TunedHost) -> None:
+    host.tune("--apply", "--yes")
+    before = host.values()
+    host.must("chown", "65534", str(host.record))
+    done = host.tune("--revert")
+    assert "belongs to the uid 65534" in done.stderr
+    assert host.values() == before
+
+
+def test_no_room_for_the_record(host: TunedHost) -> None:
+    script = 'mount -t tmpfs -o size=16k none "$1" && { cat /dev/zero > "$1/full" || true; }'
+    host.must("sh", "-c", f"({script}) 2>/dev/null", "sh", str(host.var))
+    before = host.values()
+    done = host.tune("--apply", "--yes")
+    assert done.returncode == 1
+    assert "No space left on device" in done.stderr
+    assert "nothing was changed" in done.stderr
+    assert host.values() == before
+    host.must("rm", f"{host.var}/full")  # and then it can
+    host.tune("--apply", "--yes")
+    assert host.values()["vm.swappiness"] == "10\n"
+    assert host.document("--revert")["ok"]
+    assert host.values() == before
+
+
+def test_two_at_a_time(host: TunedHost) -> None:
+    holder = subprocess.Popen(
+        host.command("flock", str(host.var / "tuning.lock"), "sh", "-c", "echo held; exec cat"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert holder.stdout
+    assert holder.stdout.readline() == b"held\n"
+    done = host.tune("--apply", "--yes")
+    holder.communicate()
+    assert "another `drop tune` is at work" in done.stderr
+    assert host.values()["vm.swappiness"] == f"{COPIES['vm.swappiness']}\n"
