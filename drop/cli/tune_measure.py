@@ -27,7 +27,7 @@ from drop.client.address import Address, parse_address
 from drop.host.tuning.advice import Profile
 from drop.host.tuning.judgement import MEASURED, METRICS, PAIRS_MIN, Metric
 from drop.host.tuning.parameters import BY_KEY
-from drop.host.tuning.plan import Status, writes
+from drop.host.tuning.plan import writes
 from drop.host.tuning.trial import Trial, Trials
 
 START_SECONDS_MAX = 30.0
@@ -56,7 +56,8 @@ def measure(scene: Scene) -> int:
     groups = len({BY_KEY[each.key].group for each in todo})
     seconds = round(groups * PAIRS_MIN * 2 * (RUN_SECONDS + bench.WARMUP_S + 1))
     if not scene.as_json and todo:
-        print(tune_table.brief([row for row in rows if row.status is Status.CHANGE]))
+        keys = {each.key for each in todo}
+        print(tune_table.brief([row for row in rows if row.key in keys]))
     if todo:
         what = f"Write and measure {len(todo)} value(s) in {groups} group(s), about {seconds} s?"
         ask(scene, what, "--measure")

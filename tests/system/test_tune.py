@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from node_tools import processes, until
 from system.tuned_host import COPIES, TunedHost, why_not
 
 pytestmark = [pytest.mark.system, pytest.mark.skipif(bool(why_not()), reason=why_not() or "-")]
@@ -382,3 +383,37 @@ def test_two_at_a_time(host: TunedHost) -> None:
     holder.communicate()
     assert "another `drop tune` is at work" in done.stderr
     assert host.values()["vm.swappiness"] == f"{COPIES['vm.swappiness']}\n"
+
+
+# -- measured -------------------------------------------------------------------------------------
+
+
+def test_measuring_one_group_with_a_real_node(host: TunedHost) -> None:
+    """Only tcp_max_syn_backlog is left to try; whether it helps is the machine's to say."""
+    host.tune("--apply", "--yes")
+    host.record.unlink()
+    host.must("sh", "-c", "echo 512 > /proc/sys/net/ipv4/tcp_max_syn_backlog")
+    before = host.values()
+    document = host.document("--measure", "--yes")
+    (group,) = document["groups"]
+    assert group["group"] == "backlog"
+    assert [each["key"] for each in group["values"]] == ["net.ipv4.tcp_max_syn_backlog"]
+    assert len(group["before"]) == len(group["after"]) == 5
+    assert all(figure > 0 for figure in [*group["before"], *group["after"]])
+    value = {"net.ipv4.tcp_max_syn_backlog": "8192\n"} if group["kept"] else {}
+    assert host.values() == before | value
+    assert host.record.exists() == group["kept"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_measuring_interrupted(host: TunedHost, number: signal.Signals) -> None:
+    before = host.values()
+    command = host.command(*host.tune_command("--measure", "--yes"))
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    until(lambda: host.record.exists() and host.values() != before)
+    process.send_signal(number)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130, told
+    assert host.values() == before
+    assert not host.record.exists()
+    assert processes("drop-tune-") == []

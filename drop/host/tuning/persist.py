@@ -163,4 +163,3 @@ def wanted_files(
     if nofile:
         found.append((files.limits, limits_text(profile, nofile).encode()))
     return found
-
