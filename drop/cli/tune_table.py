@@ -32,7 +32,9 @@ def table(machine: Machine, profile: Profile, rows: Sequence[Row]) -> str:
     lines = [head, "", "  " + _line(_HEAD)]
     for row in rows:
         lines += _paragraph(row)
-    return "\n".join([*lines, "", *textwrap.wrap(LEGEND, WIDTH), summary(rows)])
+    return "\n".join(
+        [*lines, "", *textwrap.wrap(LEGEND, WIDTH), *textwrap.wrap(summary(rows), WIDTH)]
+    )
 
 
 def brief(rows: Sequence[Row]) -> str:

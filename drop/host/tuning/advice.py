@@ -115,8 +115,8 @@ def time_wait(machine: Machine, profile: Profile) -> Advice:
 def _buffer(machine: Machine, profile: Profile) -> int:
     """Bytes that one socket may have at most: 16 MiB is what 10 Gbit/s needs over 13 ms.
 
-    ip-sysctl.rst: tcp_wmem[2] is 64 KiB to 4 MiB by memory, tcp_rmem[2] to 32 MiB (6 MiB before
-    Linux 6.17). Ours is at most 1/256 of the memory.
+    ip-sysctl.rst: tcp_wmem[2] is 64 KiB to 4 MiB by memory, tcp_rmem[2] to 32 MiB (6 MiB in
+    older kernels). Ours is at most 1/256 of the memory.
     """
     high = {Profile.THROUGHPUT: 16 * MIB, Profile.LATENCY: 8 * MIB, Profile.EDGE: 2 * MIB}
     return _power(machine.memory // 256, 256 * KIB, high[profile])

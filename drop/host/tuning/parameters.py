@@ -134,7 +134,7 @@ PARAMETERS = (
         # fs.rst: about 10 % of memory in KiB by default, so low on small machines only.
         fixed(Policy.AT_LEAST, 4 * DESCRIPTORS),
         "the limit of all processes together; a node alone may have 65 536",
-        "open() and accept() of anybody fail when it is reached",
+        "when it is reached, open() and accept() of anybody fail",
     ),
     Parameter(
         "net.core.netdev_max_backlog",
@@ -160,7 +160,7 @@ PARAMETERS = (
         # ip-sysctl.rst: 1 by default; 2 sends them always, for tests.
         fixed(Policy.AT_LEAST, 1),
         "a flood of SYN packets would keep clients out",
-        "only when the queue of half-open connections is full",
+        "cookies are sent only when the queue of half-open connections is full",
     ),
     Parameter(
         "net.ipv4.tcp_max_syn_backlog",

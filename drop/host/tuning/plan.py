@@ -104,9 +104,7 @@ def _row(parameter: Parameter, machine: Machine, found: Reading, profile: Profil
         return Row(parameter, Status.OK, current, recommended, note=f"kept: {parameter.zero}")
     target = _better(values, advice)
     if target == values:
-        kept = (
-            "" if values == advice.values else f"kept: {advice.policy} {recommended} is asked for"
-        )
+        kept = "" if values == advice.values else _kept(advice)
         note = "; ".join(filter(None, (kept, found.note)))
         return Row(parameter, Status.OK, current, recommended, note=note)
     status = Status.LOCKED if found.locked else Status.CHANGE
