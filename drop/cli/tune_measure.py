@@ -77,12 +77,14 @@ def measure(scene: Scene) -> int:
 
 @contextmanager
 def _terminated_like_interrupted() -> Iterator[None]:
-    """SIGTERM puts everything back, too."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """SIGTERM and a terminal that goes away put everything back, too."""
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(each, signal.default_int_handler) for each in numbers]
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for each, handler in zip(numbers, before, strict=True):
+            signal.signal(each, handler)
 
 
 def _report(scene: Scene, found: list[Trial], metric: Metric) -> int:

@@ -92,6 +92,10 @@ class Store:
             descriptor = os.open(self.path, flags)
         except FileNotFoundError:
             return None
+        except PermissionError as error:
+            text = f"cannot be read: {error.strerror}"
+            expected = "root, whose file it is: run it with sudo"
+            raise ConfigurationError(text, file=str(self.path), expected=expected) from None
         except OSError as error:
             raise self._fault(f"cannot be read: {error.strerror}") from None
         with open(descriptor, "rb") as stream:
