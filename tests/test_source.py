@@ -33,7 +33,7 @@ LAYERS = {
     "images": BOTTOM,
     "packages": {"flow"} | BOTTOM,
     "secrets": BOTTOM,
-    "cluster": {"host"} | BOTTOM,
+    "cluster": {"host", "config_model"} | BOTTOM,
     "pools": MIDDLE | {"adapters"} | BOTTOM,
     "adapters": BOTTOM,  # programs of their own, run as workers
     "function": set(),  # what a function written in Python may import
@@ -67,6 +67,7 @@ PURE = (
         f"drop/host/tuning/{name}.py"
         for name in ("advice", "parameters", "plan", "socket_options", "judgement")
     ),
+    "drop/host/interfaces.py",
     *(f"drop/packages/{name}.py" for name in ("names", "globs", "content", "framing")),
     *(
         f"drop/images/{name}.py"

@@ -131,6 +131,7 @@ SUMMARIES = {
     "worker list": "List workers and what each is doing.",
     "worker restart": "Start workers anew, one after the other; no message is lost.",
     "worker kill": "Send a signal to a worker; the node starts another one.",
+    "node interfaces": "Show which network interface the node uses, and why.",
     "secret set": "Keep a secret; workers that use it are replaced in turn.",
     "secret list": "List the secrets, without their values.",
     "secret remove": "Forget a secret.",
@@ -142,6 +143,7 @@ GROUPS = {
     "flow": "Start and stop flows.",
     "fun": "Make, test, pack and install functions.",
     "worker": "Look at the processes behind the pools, and restart them.",
+    "node": "See which nodes there are.",
     "secret": "Keep what functions need and nobody else may see.",
 }
 

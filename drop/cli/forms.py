@@ -52,6 +52,7 @@ COMMANDS = {
     "worker list": Form("worker", "worker_list"),
     "worker restart": Form("worker", "worker_restart", ("target",)),
     "worker kill": Form("worker", "worker_kill", ("target",)),
+    "node interfaces": Form("node_interfaces", "node_interfaces"),
     "secret set": Form("secret", "secret_set", ("name", "value")),
     "secret list": Form("secret", "secret_list"),
     "secret remove": Form("secret", "secret_remove", ("name",)),
