@@ -7,6 +7,7 @@ on the loopback interface, so what only a long or lossy link shows is not seen; 
 
 from __future__ import annotations
 
+import ctypes
 import os
 import select
 import signal
@@ -14,7 +15,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -30,6 +31,7 @@ from drop.host.tuning.parameters import BY_KEY
 from drop.host.tuning.plan import writes
 from drop.host.tuning.trial import Trial, Trials
 
+PR_SET_PDEATHSIG = 1
 START_SECONDS_MAX = 30.0
 STOP_SECONDS_MAX = 15.0
 RUN_SECONDS = 1.0  # behind the warm-up of 0.3 s
@@ -121,8 +123,11 @@ def _document(trial: Trial) -> dict[str, Any]:
 
 def text_of(trial: Trial, metric: Metric) -> str:
     """The figures of one group, for people."""
+    failed = [tune_table.outcomes_text(trial.failed)] if trial.failed else []
+    if not trial.writes:
+        return "\n".join([f"{trial.group}: not measured, for nothing could be written", *failed])
     verdict = trial.verdict
-    keys = ", ".join(each.key for each in trial.writes) or "nothing that could be written"
+    keys = ", ".join(each.key for each in trial.writes)
     percent = 100 * (verdict.after / verdict.before - 1)
     lines = [
         f"{trial.group}: {'kept' if verdict.helped else 'put back'} ({keys})",
@@ -131,7 +136,7 @@ def text_of(trial: Trial, metric: Metric) -> str:
         f"  before: {_figures(trial.before)}",
         f"  after:  {_figures(trial.after)}",
     ]
-    return "\n".join([*lines, *([tune_table.outcomes_text(trial.failed)] if trial.failed else [])])
+    return "\n".join([*lines, *failed])
 
 
 def _figures(values: tuple[float, ...]) -> str:
@@ -148,7 +153,7 @@ def figure(profile: Profile, metric: Metric, seconds: float = RUN_SECONDS) -> fl
     plan = bench.Plan("echo", payload, load["connections"], load["depth"], seconds, 10_000, False)
     with _node() as address, ExitStack() as stack:
         sockets = bench.open_connections(address, b"", plan, stack)
-        measured = bench.run_load(plan, sockets, quiet=True)
+        measured = bench.run_load(plan, sockets, quiet=True, whole=True)
     bench.judge(address, plan, measured)
     if metric.higher_is_better:
         return float(measured["messages"] / max(measured["seconds"], 1e-9))
@@ -191,7 +196,20 @@ def _start(directory: Path, port: int, ready: int, told: int) -> subprocess.Pope
         pass_fds=[ready],
         env=environ,
         start_new_session=True,  # Ctrl-C is ours: the values go back, then it is ended
+        preexec_fn=_end_with_parent(),
     )
+
+
+def _end_with_parent() -> Callable[[], None]:
+    """For the child: be ended in order when the parent dies, even by SIGKILL."""
+    prctl, parent = ctypes.CDLL(None).prctl, os.getpid()
+
+    def prepare() -> None:
+        prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:
+            os._exit(126)
+
+    return prepare
 
 
 def _free_port() -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -211,15 +211,42 @@ def test_measuring_one_group_with_a_real_node(host: TunedHost) -> None:
     assert host.record.exists() == group["kept"]
 
 
+def at_work(host: TunedHost) -> bool:
+    """The load of 8 connections is on: each is seen from both ends."""
+    return host.established() >= 16
+
+
+def begun(host: TunedHost) -> bool:
+    return host.record.exists()
+
+
+@pytest.mark.parametrize("moment", [begun, at_work])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_measuring_interrupted(host: TunedHost, number: signal.Signals) -> None:
+def test_measuring_interrupted(
+    host: TunedHost, number: signal.Signals, moment: Callable[[TunedHost], bool]
+) -> None:
     before = host.values()
     command = host.command(*host.tune_command("--measure", "--yes"))
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    until(lambda: host.record.exists() and host.values() != before)
+    until(lambda: moment(host))
     process.send_signal(number)
     _, told = process.communicate(timeout=60)
     assert process.returncode == 130, told
     assert host.values() == before
     assert not host.record.exists()
-    assert processes("drop-tune-") == []
+
+
+def test_measuring_killed(host: TunedHost) -> None:
+    """The node that it started ends with it; the values are put back by `--revert`."""
+    before = host.values()
+    host.directory.chmod(0o755)
+    command = host.command("env", f"TMPDIR={host.directory}", *host.tune_command())
+    process = subprocess.Popen([*command, "--measure", "--yes"], stdout=subprocess.DEVNULL)
+    until(lambda: at_work(host))
+    mark = f"{host.directory}/drop-tune-"
+    assert processes(mark) != []
+    process.kill()
+    process.wait()
+    until(lambda: processes(mark) == [])
+    assert host.document("--revert")["ok"]
+    assert host.values() == before

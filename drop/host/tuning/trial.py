@@ -59,6 +59,9 @@ class Trials:
         outcomes = write_recorded(self._sysctls, self._store, todo, self._profile)
         done = {each.key for each in outcomes if each.state is State.DONE}
         ours = [each for each in todo if each.key in done]
+        failed = tuple(each for each in outcomes if each.state is not State.DONE)
+        if not ours:
+            return Trial(group, (), (), (), Verdict(0.0, 0.0, 0.0, 0, 0, False), failed)
         before, after = list[float](), list[float]()
         for _ in range(self._pairs):
             self._put([(each.key, each.before) for each in ours])
@@ -68,7 +71,6 @@ class Trials:
         verdict = judge(before, after, metric)
         if not verdict.helped:
             self._back(ours, known)
-        failed = tuple(each for each in outcomes if each.state is not State.DONE)
         return Trial(group, tuple(ours), tuple(before), tuple(after), verdict, failed)
 
     def _put(self, values: Sequence[tuple[str, str]]) -> None:
