@@ -228,9 +228,12 @@ def test_measuring_interrupted(
     before = host.values()
     command = host.command(*host.tune_command("--measure", "--yes"))
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    until(lambda: moment(host))
-    process.send_signal(number)
-    _, told = process.communicate(timeout=60)
+    try:
+        until(lambda: moment(host))
+        process.send_signal(number)
+        _, told = process.communicate(timeout=20)
+    finally:
+        process.kill()  # one that is deaf does not outlive its test
     assert process.returncode == 130, told
     assert host.values() == before
     assert not host.record.exists()
