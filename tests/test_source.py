@@ -45,12 +45,13 @@ LAYERS = {
     "testing": {"control", "node", "pools"} | MIDDLE | BOTTOM,
 }
 # Below every layer: helpers that know nothing of the rest.
-SHARED = {"document", "problems", "validation"}
+SHARED = {"document", "private", "problems", "validation"}
 FAST_IMPORTERS = (
     "drop/_fast/*",
     "drop/client/*",
     "drop/node.py",
     "drop/pools/planned.py",
+    "drop/cluster/herald.py",
     "drop/workers/logs.py",
     "drop/workers/process.py",
     "drop/host/linux.py",
@@ -68,6 +69,7 @@ PURE = (
         for name in ("advice", "parameters", "plan", "socket_options", "judgement")
     ),
     "drop/host/interfaces.py",
+    *(f"drop/cluster/{name}.py" for name in ("member", "member_table", "membership", "hosts")),
     *(f"drop/packages/{name}.py" for name in ("names", "globs", "content", "framing")),
     *(
         f"drop/images/{name}.py"

@@ -84,6 +84,15 @@ PARAMETERS = {
         f"fun {each}.var_dir": Text("The node's directory; else this user's.", "DIRECTORY")
         for each in ("install", "list", "info", "remove", "run", "test")
     },
+    "key generate.output": Text(
+        "Write it there, for other nodes, and leave this one as it is; -: to stdout.", "FILE", "-o"
+    ),
+    "key install.source": Text("File that holds the key; -: stdin."),
+    "key rotate.finish": Text("Accept only the key that signs."),
+    **{
+        f"key {each}.var_dir": Text("The node's directory; else this user's.", "DIRECTORY")
+        for each in ("generate", "install", "rotate", "show")
+    },
     "fun info.verify": Text("Read all files and compare their digests."),
     "value": Text("Never here: it comes from stdin, from --file, or is asked for.", hidden=True),
     "secret set.file": Text("Take the value from a file, byte for byte.", "FILE"),
@@ -132,6 +141,10 @@ SUMMARIES = {
     "worker restart": "Start workers anew, one after the other; no message is lost.",
     "worker kill": "Send a signal to a worker; the node starts another one.",
     "node interfaces": "Show which network interface the node uses, and why.",
+    "key generate": "Make a key that nodes know each other by.",
+    "key install": "Accept a key; it is the node's when it has none.",
+    "key rotate": "Sign with the key that was installed last.",
+    "key show": "Show the fingerprints of the node's keys.",
     "secret set": "Keep a secret; workers that use it are replaced in turn.",
     "secret list": "List the secrets, without their values.",
     "secret remove": "Forget a secret.",
@@ -144,6 +157,7 @@ GROUPS = {
     "fun": "Make, test, pack and install functions.",
     "worker": "Look at the processes behind the pools, and restart them.",
     "node": "See which nodes there are.",
+    "key": "Make, install and exchange the keys of nodes.",
     "secret": "Keep what functions need and nobody else may see.",
 }
 
