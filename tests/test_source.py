@@ -64,6 +64,10 @@ PURE = (
     "drop/workers/exec_supervision.py",
     "drop/workers/containment.py",
     "drop/host/cgroup_tree.py",
+    *(
+        f"drop/host/tuning/{name}.py"
+        for name in ("advice", "parameters", "plan", "socket_options", "judgement")
+    ),
     "drop/host/interfaces.py",
     *(f"drop/cluster/{name}.py" for name in ("member", "member_table", "membership", "hosts")),
     *(f"drop/packages/{name}.py" for name in ("names", "globs", "content", "framing")),

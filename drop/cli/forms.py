@@ -35,6 +35,7 @@ COMMANDS = {
     "stats": Form("status", "stats", ("pool",)),
     "ping": Form("status", "ping"),
     "doctor": Form("doctor", "doctor"),
+    "tune": Form("tune", "tune"),
     "mcp": Form("mcp", "mcp", ("pool",)),
     "flow list": Form("flow", "flow_list"),
     "flow start": Form("flow", "flow_start", ("flow",)),
