@@ -17,8 +17,8 @@ EXTRAS := node,cli,dev
 NATIVE := build_ext.py $(wildcard c_src/*.[ch] c_src/programs/*.c drop/_fast/*.pyx \
 	drop/_fast/*.pxd drop/_fast/*.pxi drop/_fast/*_build.py)
 
-.PHONY: help setup run test check debug asan tsan chaos bench bench-quick fuzz fuzz-smoke c-test dist \
-	clean
+.PHONY: help setup run test check debug asan tsan chaos bench bench-quick fuzz fuzz-smoke c-test \
+	dist clean
 
 help:
 	@echo 'make setup   a private environment in .venv with everything built and installed'
