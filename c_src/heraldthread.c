@@ -152,8 +152,8 @@ static void serve(struct drop_herald *herald, uint16_t socket, uint64_t now)
 /* ---- floods ---- */
 
 /* Drops of the kernel since the last look. It counts those of the filter and those of a full queue
- * in one: while there is a filter they are its own, unless the queue may have been full, as the budget
- * was used up or it is found nearly so. */
+ * in one: while there is a filter they are its own, unless the queue may have been full, as the
+ * budget was used up or it is found nearly so. */
 static uint64_t count_drops(struct drop_herald *herald, uint64_t now)
 {
     uint64_t filtered = 0;

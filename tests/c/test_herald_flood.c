@@ -1,4 +1,4 @@
-/* The thread of the beacons under floods: its budget, the kernel's filter, and who is heard still. */
+/* The thread of the beacons under floods: its budget, the filter, and who is heard all the same. */
 #include "herald_world.h"
 
 #define BATCH 64

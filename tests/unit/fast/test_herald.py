@@ -193,8 +193,9 @@ def test_what_is_no_argument() -> None:
         with pytest.raises(ValueError, match="not all zero"):
             herald.probe(bytes(16))
     for wrong in ({"interval_ms": 1}, {"peers_max": 0}, {"incarnation": 0}):
+        options = {"interval_ms": 50, "incarnation": 1, **wrong}
         with pytest.raises(ValueError, match="expected|at least"):
-            Herald(**{"node_id": b"i" * 16, "interval_ms": 50, "incarnation": 1, **wrong})  # type: ignore[arg-type]
+            Herald(node_id=b"i" * 16, **options)
 
 
 def test_stop_closes_what_it_was_given() -> None:
