@@ -81,7 +81,8 @@ int drop_herald_open(struct drop_herald **herald, const uint8_t *node_id, uint64
     return error;
 }
 
-int drop_herald_start(struct drop_herald *herald)
+/* Under the mutex. */
+static int start(struct drop_herald *herald)
 {
     if (herald->is_running || herald->is_stopping)
         return herald->is_running ? EALREADY : ESHUTDOWN;
@@ -98,6 +99,14 @@ int drop_herald_start(struct drop_herald *herald)
     herald->is_running = true;
     pthread_setname_np(herald->thread, "drop-beacon");
     return 0;
+}
+
+int drop_herald_start(struct drop_herald *herald)
+{
+    pthread_mutex_lock(&herald->mutex);
+    int error = start(herald);
+    pthread_mutex_unlock(&herald->mutex);
+    return error;
 }
 
 /* Under the mutex, or when nobody else is there. */
