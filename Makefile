@@ -17,7 +17,7 @@ EXTRAS := node,cli,dev
 NATIVE := build_ext.py $(wildcard c_src/*.[ch] c_src/programs/*.c drop/_fast/*.pyx \
 	drop/_fast/*.pxd drop/_fast/*.pxi drop/_fast/*_build.py)
 
-.PHONY: help setup run test check debug asan tsan bench bench-quick fuzz fuzz-smoke c-test dist \
+.PHONY: help setup run test check debug asan tsan bench bench-quick fuzz fuzz-smoke sim c-test dist \
 	clean
 
 help:
@@ -29,6 +29,7 @@ help:
 	@echo 'make asan    the C tests and the Python tests under AddressSanitizer and UBSan'
 	@echo 'make tsan    the C tests under ThreadSanitizer'
 	@echo 'make fuzz    every fuzz target for FUZZ_SECONDS ($(FUZZ_SECONDS))'
+	@echo 'make sim     SIM_SEEDS ($(SIM_SEEDS)) simulated clusters in which everything goes wrong'
 	@echo 'make bench   figures beside the roofline, some minutes; bench-quick: a first look'
 	@echo 'make dist    sdist and wheel in dist/'
 	@echo 'make clean   removes what was built; the environment too'
@@ -90,6 +91,13 @@ asan: build/sanitize/.built c-test
 	PYTHONPATH=$(CURDIR)/build/sanitize/site PYTHONMALLOC=malloc \
 	  ASAN_OPTIONS=$(ASAN_OPTIONS):detect_leaks=0 \
 	  LD_PRELOAD=$$($(CC) -print-file-name=libasan.so) $(BIN)/pytest -m 'not big'
+
+# SIM_NODES=0: as many as the seed says, 5 to 60.
+SIM_SEEDS := 200
+SIM_NODES := 0
+
+sim: setup
+	$(BIN)/python -m drop.testing.simulation --seeds $(SIM_SEEDS) --nodes $(SIM_NODES)
 
 include tests/c/rules.mk
 include tests/fuzz/rules.mk
