@@ -142,8 +142,7 @@ class Peers:
     def ask(self, node_id: bytes, now: float) -> tuple[Nonce, object] | None:
         """The nonce, and where to send it."""
         entry = self.entries.get(node_id)
-        track = entry and (entry.candidate or entry.track)
-        if entry is None or track is None:
+        if entry is None or (track := entry.candidate or entry.track) is None:
             return None
         entry.asked_at = now
         entry.asks = min(entry.asks + 1, ASKS_MAX)
