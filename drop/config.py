@@ -25,6 +25,7 @@ from drop.config_model import (
     Limits,
     Logs,
     NodeFile,
+    Tuning,
     keys,
 )
 from drop.document import plain_scalar, read
@@ -69,6 +70,7 @@ class Settings:
     hosts_file: str
     """The addresses to send beacons to, instead of multicast; only if it exists."""
     discovery: Discovery
+    tuning: Tuning
     config_file: str | None  # the one that was read
     token: bytes = field(default=b"", repr=False)
     warnings: tuple[ConfigurationError, ...] = ()
@@ -254,6 +256,7 @@ def _settings(reading: _Reading, var_dir: str | None, host_name: str) -> Setting
         key_file=reading.path("key_file") or os.path.join(var, "key"),
         hosts_file=reading.path("hosts_file") or os.path.join(var, "drop-hosts"),
         discovery=model.discovery,
+        tuning=model.tuning,
         config_file=reading.config_file,
         token=token,
         warnings=tuple(reading.warnings),

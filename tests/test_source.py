@@ -33,7 +33,7 @@ LAYERS = {
     "images": BOTTOM,
     "packages": {"flow"} | BOTTOM,
     "secrets": BOTTOM,
-    "cluster": {"host"} | BOTTOM,
+    "cluster": {"host", "config_model"} | BOTTOM,
     "pools": MIDDLE | {"adapters"} | BOTTOM,
     "adapters": BOTTOM,  # programs of their own, run as workers
     "function": set(),  # what a function written in Python may import
@@ -50,6 +50,7 @@ FAST_IMPORTERS = (
     "drop/_fast/*",
     "drop/client/*",
     "drop/node.py",
+    "drop/cluster/discovery.py",
     "drop/pools/planned.py",
     "drop/workers/logs.py",
     "drop/workers/process.py",
@@ -63,6 +64,11 @@ PURE = (
     "drop/workers/exec_supervision.py",
     "drop/workers/containment.py",
     "drop/host/cgroup_tree.py",
+    *(
+        f"drop/host/tuning/{name}.py"
+        for name in ("advice", "parameters", "plan", "socket_options", "judgement")
+    ),
+    "drop/host/interfaces.py",
     *(f"drop/cluster/{name}.py" for name in ("member", "member_table", "membership", "hosts")),
     *(f"drop/packages/{name}.py" for name in ("names", "globs", "content", "framing")),
     *(
