@@ -33,10 +33,8 @@ void drop_peers_close(struct drop_peers *peers)
 void drop_peers_set_identity(struct drop_peers *peers, const uint8_t *node_id, uint64_t incarnation,
                              uint64_t session)
 {
-    if (memcmp(peers->node_id, node_id, DROP_BEACON_ID) != 0) {
-        drop_peers_forget(peers, drop_peers_find(peers, peers->node_id));
-        drop_peers_forget(peers, drop_peers_find(peers, node_id));
-    }
+    drop_peers_forget(peers, drop_peers_find(peers, peers->node_id));
+    drop_peers_forget(peers, drop_peers_find(peers, node_id));
     memcpy(peers->node_id, node_id, DROP_BEACON_ID);
     peers->incarnation = incarnation;
     peers->session = session;
@@ -223,7 +221,7 @@ static void hear(struct drop_peers *peers, struct drop_peer *peer, const struct 
     bool changed = is_news || !says_the_same(peer, arrival->beacon);
     note(peer, arrival->beacon, arrival->keys, arrival->source);
     peer->heard_at = arrival->now;
-    if (changed && !is_clone(peers, peer)) {
+    if (changed) {
         peer->is_new = true;
         drop_peertable_queue(peers, peer);
     }
@@ -235,33 +233,47 @@ static void leave(struct drop_peers *peers, struct drop_peer *peer)
         return;
     peer->has_left = true;
     peer->asks = 0;
-    if (is_clone(peers, peer))
-        return;
     peer->is_gone = true;
     drop_peertable_queue(peers, peer);
 }
 
-/* A packet of the life that we know. */
+/* A packet of the life that we know. One that is not the newest says nothing about now (it was held
+ * back, by the network or by somebody), unless it echoes. */
 static void go_on(struct drop_peers *peers, struct drop_peer *peer, const struct arrival *arrival,
                   struct drop_peers_outcome *outcome)
 {
     const struct drop_beacon *beacon = arrival->beacon;
     bool is_doubted = arrival->now - peer->heard_at > DROP_PEERS_DOUBT * peers->interval;
+    bool is_newest = beacon->sequence > peer->life.top;
+    bool echoes = has_echoed(peers, beacon, arrival->now);
     mark_seen(&peer->life, beacon->sequence);
-    outcome->is_verified = !is_doubted;
+    outcome->is_verified = echoes || !is_doubted;
     if (beacon->type == DROP_BEACON_LEAVE) {
         leave(peers, peer);
-    } else if (has_echoed(peers, beacon, arrival->now)) {
-        if (peer->candidate.incarnation == 0)
-            peer->asks = 0;
-        outcome->is_verified = true;
+        return;
+    }
+    if (echoes && peer->candidate.incarnation == 0)
+        peer->asks = 0;
+    if (is_newest && (echoes || !is_doubted)) {
         hear(peers, peer, arrival, is_doubted);
-    } else if (!is_doubted) {
-        hear(peers, peer, arrival, false);
-    } else if (peer->asks == 0) {
+    } else if (echoes) {
+        peer->heard_at = arrival->now;
+    } else if (is_doubted && peer->asks == 0) {
         outcome->challenge = true;
         outcome->nonce = drop_peers_ask(peers, peer, arrival->now);
     }
+}
+
+/* It lives, and has our id. It is told and forgotten: whichever of the two takes another id, the
+ * next clone is met anew. */
+static void tell_conflict(struct drop_peers *peers, struct drop_peer *peer,
+                          const struct arrival *arrival)
+{
+    peers->conflict = (struct drop_peers_conflict){.is_new = true,
+                                                   .incarnation = arrival->beacon->incarnation,
+                                                   .session = arrival->beacon->session,
+                                                   .source = *arrival->source};
+    drop_peers_forget(peers, peer);
 }
 
 /* A life has echoed: from here on it is this node's. */
@@ -269,6 +281,10 @@ static void verify_life(struct drop_peers *peers, struct drop_peer *peer,
                         const struct arrival *arrival)
 {
     const struct drop_beacon *beacon = arrival->beacon;
+    if (is_clone(peers, peer)) {
+        tell_conflict(peers, peer, arrival);
+        return;
+    }
     if (is_same(&peer->candidate, beacon)) {
         peer->life = peer->candidate;
         mark_seen(&peer->life, beacon->sequence);
@@ -279,12 +295,6 @@ static void verify_life(struct drop_peers *peers, struct drop_peer *peer,
     peer->asks = 0;
     peer->has_left = peer->is_gone = false;
     hear(peers, peer, arrival, true);
-    if (!is_clone(peers, peer))
-        return;
-    peers->conflict = (struct drop_peers_conflict){.is_new = true,
-                                                   .incarnation = beacon->incarnation,
-                                                   .session = beacon->session,
-                                                   .source = *arrival->source};
 }
 
 /* A packet of a life that has not echoed. One of several such is the candidate, which is asked
