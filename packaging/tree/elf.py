@@ -1,0 +1,140 @@
+"""Reads of an ELF file what the dynamic loader will ask for. Pure: bytes in, facts out.
+
+Only what x86_64 Linux has: 64 bits, little endian. The layout is that of elf(5); the tables are
+found through the program headers, as the loader finds them, so a stripped file is read as well.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+MAGIC = b"\x7fELF"
+X86_64 = 62
+
+PT_LOAD, PT_DYNAMIC, PT_INTERP, PT_NOTE = 1, 2, 3, 4
+DT_NEEDED, DT_STRTAB, DT_SONAME, DT_RPATH, DT_RUNPATH = 1, 5, 14, 15, 29
+DT_VERNEED, DT_VERNEEDNUM = 0x6FFFFFFE, 0x6FFFFFFF
+NT_GNU_ABI_TAG = 1
+
+ENTRIES_MAX = 65_536  # of any table here; a real file has some hundred
+
+
+class ElfError(ValueError):
+    """Not a file that the loader of x86_64 Linux would take; the text says why."""
+
+
+@dataclass(frozen=True)
+class Elf:
+    """What a program or shared object requires."""
+
+    soname: str
+    interpreter: str  # the loader that a program names; empty in a shared object
+    needed: tuple[str, ...]
+    run_paths: tuple[str, ...]  # of RPATH and RUNPATH, split
+    versions: tuple[tuple[str, str], ...]  # (library, version of its symbols), sorted
+    kernel: tuple[int, ...]  # the oldest that it says it runs on; empty: says nothing
+
+
+def parse(data: bytes) -> Elf:
+    """Reads a whole file; raises ElfError."""
+    if data[:4] != MAGIC:
+        raise ElfError("no ELF file")
+    if data[4:6] != b"\x02\x01" or _read("<H", data, 18)[0] != X86_64:
+        raise ElfError("not for x86_64 (64 bits, little endian)")
+    return _Reader(data).elf()
+
+
+def _read(form: str, data: bytes, offset: int) -> tuple[int, ...]:
+    try:
+        return struct.unpack_from(form, data, offset)
+    except struct.error:
+        raise ElfError(f"truncated: nothing at offset {offset}") from None
+
+
+class _Reader:
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        offset = _read("<Q", data, 32)[0]
+        size, count = _read("<HH", data, 54)
+        # type, flags, offset, address, physical address, size in the file, in memory, alignment
+        self.segments = [_read("<IIQQQQQQ", data, offset + size * i) for i in range(count)]
+        self.dynamic = list(self._dynamic())
+        self.strings = self._offset(self._value(DT_STRTAB)) if self.dynamic else 0
+
+    def elf(self) -> Elf:
+        paths = [self._string(value) for tag, value in self.dynamic if tag in (DT_RPATH, DT_RUNPATH)]
+        soname = [self._string(value) for tag, value in self.dynamic if tag == DT_SONAME]
+        return Elf(
+            soname="".join(soname),
+            interpreter=self._interpreter(),
+            needed=tuple(self._string(value) for tag, value in self.dynamic if tag == DT_NEEDED),
+            run_paths=tuple(part for path in paths for part in path.split(":")),
+            versions=tuple(sorted(set(self._versions()))),
+            kernel=self._kernel(),
+        )
+
+    def _dynamic(self) -> Iterator[tuple[int, int]]:
+        for kind, _, offset, _, _, size, _, _ in self.segments:
+            if kind != PT_DYNAMIC:
+                continue
+            for index in range(min(size // 16, ENTRIES_MAX)):
+                tag, value = _read("<QQ", self.data, offset + 16 * index)
+                if tag == 0:
+                    return
+                yield tag, value
+
+    def _value(self, tag: int) -> int:
+        for found, value in self.dynamic:
+            if found == tag:
+                return value
+        return 0
+
+    def _offset(self, address: int) -> int:
+        """Where in the file the loader's address is."""
+        for kind, _, offset, start, _, size, _, _ in self.segments:
+            if kind == PT_LOAD and start <= address < start + size:
+                return offset + address - start
+        raise ElfError(f"address {address:#x} is in no loaded segment")
+
+    def _string(self, index: int) -> str:
+        start = self.strings + index
+        end = self.data.find(b"\0", start)
+        if end < 0 or start >= len(self.data):
+            raise ElfError(f"truncated: no string at offset {start}")
+        return self.data[start:end].decode(errors="replace")
+
+    def _interpreter(self) -> str:
+        for kind, _, offset, _, _, size, _, _ in self.segments:
+            if kind == PT_INTERP:
+                return self.data[offset : offset + size].rstrip(b"\0").decode(errors="replace")
+        return ""
+
+    def _versions(self) -> Iterator[tuple[str, str]]:
+        """Walks the two-level list behind DT_VERNEED."""
+        address = self._value(DT_VERNEED)
+        if not address:
+            return
+        offset = self._offset(address)
+        for _ in range(min(self._value(DT_VERNEEDNUM), ENTRIES_MAX)):
+            _, count, file, first, following = _read("<HHIII", self.data, offset)
+            entry = offset + first
+            for _ in range(count):
+                _, _, _, name, after = _read("<IHHII", self.data, entry)
+                yield self._string(file), self._string(name)
+                entry += after
+            offset += following
+
+    def _kernel(self) -> tuple[int, ...]:
+        """Of the GNU ABI note: words for the system (0: Linux) and three of its version."""
+        for kind, _, offset, _, _, size, _, _ in self.segments:
+            end = offset + size
+            while kind == PT_NOTE and offset + 12 <= end:
+                name, description, note = _read("<III", self.data, offset)
+                body = offset + 12 + (name + 3) // 4 * 4
+                owner = self.data[offset + 12 : offset + 12 + name]
+                if owner == b"GNU\0" and note == NT_GNU_ABI_TAG and description >= 16:
+                    return _read("<IIII", self.data, body)[1:]
+                offset = body + (description + 3) // 4 * 4
+        return ()
