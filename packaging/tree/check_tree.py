@@ -20,7 +20,8 @@ from portable import Entry
 def main() -> int:
     """The command."""
     parser = argparse.ArgumentParser(
-        prog="check", description="Check that a tree runs on any x86_64 distribution since CentOS 7."
+        prog="check",
+        description="Check that a tree runs on any x86_64 distribution since CentOS 7.",
     )
     parser.add_argument("directory", metavar="DIR", type=Path)
     parser.add_argument(
@@ -68,7 +69,9 @@ def look(path: Path, name: str, forbidden: list[bytes]) -> Entry:
     if not stat.S_ISREG(status.st_mode):
         return Entry(name, mode, "other")
     data = path.read_bytes()
-    faults = [f"contains {text.decode()}, a place of the build" for text in forbidden if text in data]
+    faults = [
+        f"contains {text.decode()}, a place of the build" for text in forbidden if text in data
+    ]
     first_line = data[:256].split(b"\n", 1)[0] if data.startswith(b"#!") else b""
     parsed = None
     if data.startswith(elf.MAGIC):

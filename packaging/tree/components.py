@@ -130,7 +130,9 @@ class Workbench:
 
     def _build(self, built: Built, needs: dict[str, Path]) -> None:
         directory = built.directory
-        print(f"{built.component.name} {built.source.version}: compiling in {directory}", flush=True)
+        print(
+            f"{built.component.name} {built.source.version}: compiling in {directory}", flush=True
+        )
         shutil.rmtree(directory, ignore_errors=True)
         built.prefix.mkdir(parents=True)
         source = directory / "source"

@@ -47,10 +47,9 @@ def parse(data: bytes) -> Elf:
 
 
 def _read(form: str, data: bytes, offset: int) -> tuple[int, ...]:
-    try:
-        return struct.unpack_from(form, data, offset)
-    except struct.error:
-        raise ElfError(f"truncated: nothing at offset {offset}") from None
+    if offset + struct.calcsize(form) > len(data):
+        raise ElfError(f"truncated: nothing at offset {offset}")
+    return struct.unpack_from(form, data, offset)
 
 
 class _Reader:
@@ -64,7 +63,9 @@ class _Reader:
         self.strings = self._offset(self._value(DT_STRTAB)) if self.dynamic else 0
 
     def elf(self) -> Elf:
-        paths = [self._string(value) for tag, value in self.dynamic if tag in (DT_RPATH, DT_RUNPATH)]
+        paths = [
+            self._string(value) for tag, value in self.dynamic if tag in (DT_RPATH, DT_RUNPATH)
+        ]
         soname = [self._string(value) for tag, value in self.dynamic if tag == DT_SONAME]
         return Elf(
             soname="".join(soname),
@@ -123,7 +124,11 @@ class _Reader:
             for _ in range(count):
                 _, _, _, name, after = _read("<IHHII", self.data, entry)
                 yield self._string(file), self._string(name)
+                if after == 0:  # the last one, and so no loop goes on without the file
+                    break
                 entry += after
+            if following == 0:
+                break
             offset += following
 
     def _kernel(self) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from components import HOST, OPTIMIZED, Component, Workshop
+from components import HOST, Component, Workshop
 from faults import BuildFault
 
 VERSION = "3.11"
@@ -43,11 +43,32 @@ SKIPPED_PATCHES = frozenset(
         "destshared-location",
     )
 )
+# setup.py looks for libraries in the system's directories too; it shall not. It forgets a macro
+# that pyexpat needs with an expat of its own. And the headers declare memfd_create whatever the C
+# library has, which is enough for configure, but not for the linker.
+EDITS = (
+    #  file, what is there once, what takes its place
+    ("setup.py", "self.add_multiarch_paths()\n", "pass\n"),
+    ("setup.py", "'/lib64', '/usr/lib64', '/lib', '/usr/lib'", ""),
+    ("setup.py", "system_include_dirs = ['/usr/include']", "system_include_dirs = []"),
+    ("setup.py", "add_dir_to_list(self.compiler.library_dirs, '/usr/local/lib')", "pass"),
+    ("setup.py", "add_dir_to_list(self.compiler.include_dirs, '/usr/local/include')", "pass"),
+    (
+        "setup.py",
+        "Extension('pyexpat', sources=['pyexpat.c'])",
+        "Extension('pyexpat', ['pyexpat.c'], define_macros=[('Py_BUILD_CORE_MODULE', '1')])",
+    ),
+    (
+        "Modules/posixmodule.c",
+        "fd = memfd_create(bytes, flags);",
+        "fd = (int)syscall(SYS_memfd_create, bytes, flags);",
+    ),
+)
 
 
 def cpython(shop: Workshop) -> None:
     """The interpreter, its library and its headers in PREFIX/{bin,lib,include}."""
-    blind(shop.source / "setup.py")
+    edit(shop.source)
     local = shop.source / "Modules" / "Setup.local"
     local.write_text("\n".join(("*disabled*", *DISABLED, "")))
     needs = list(shop.needs.values())
@@ -56,13 +77,14 @@ def cpython(shop: Workshop) -> None:
         *("--without-ensurepip", "--disable-test-modules", "--without-static-libpython"),
         *("--with-system-ffi", "--with-system-expat", "--with-dbmliborder=", "PKG_CONFIG="),
         f"--with-openssl={shop.needs['openssl']}",
-        CFLAGS=OPTIMIZED.replace("-fvisibility=hidden", ""),
+        CFLAGS="-fPIC -g0",  # it adds -O3 and its own visibility
         CPPFLAGS=" ".join(f"-I{prefix / 'include'}" for prefix in needs),
         LDFLAGS=" ".join(("-s", *(f"-L{prefix / 'lib'}" for prefix in needs))),
     )
-    shop.make("BUILD_DATE=Jan 01 2026", "BUILD_TIME=00:00:00")
+    # Of configure's own flags: CFLAGS from the environment would come behind them once more.
+    shop.make("BUILD_DATE=Jan 01 2026", "BUILD_TIME=00:00:00", CFLAGS="", LDFLAGS="")
     staging = shop.source / "staging"
-    shop.run("make", "install", f"DESTDIR={staging}", "ENSUREPIP=no")
+    shop.run("make", "install", f"DESTDIR={staging}", "ENSUREPIP=no", CFLAGS="", LDFLAGS="")
     for name in ("bin", "lib", "include"):
         shutil.move(staging / "usr" / name, shop.prefix / name)
     trim(shop.prefix)
@@ -70,20 +92,14 @@ def cpython(shop: Workshop) -> None:
     check_modules(shop.prefix / "bin" / "python3")
 
 
-def blind(setup: Path) -> None:
-    """Takes the system's directories out of those that setup.py looks for libraries in."""
-    text = setup.read_text()
-    for before, after in (
-        ("self.add_multiarch_paths()\n", "pass\n"),
-        ("'/lib64', '/usr/lib64', '/lib', '/usr/lib'", ""),
-        ("system_include_dirs = ['/usr/include']", "system_include_dirs = []"),
-        ("add_dir_to_list(self.compiler.library_dirs, '/usr/local/lib')", "pass"),
-        ("add_dir_to_list(self.compiler.include_dirs, '/usr/local/include')", "pass"),
-    ):
+def edit(root: Path) -> None:
+    """Makes the EDITS; raises BuildFault where CPython is no longer what they were made for."""
+    for name, before, after in EDITS:
+        path = root / name
+        text = path.read_text()
         if text.count(before) != 1:
-            raise BuildFault(f"{setup}: {before!r} is not there once; has CPython changed?")
-        text = text.replace(before, after)
-    setup.write_text(text)
+            raise BuildFault(f"{path}: {before!r} is not there once; look how CPython has changed")
+        path.write_text(text.replace(before, after))
 
 
 def trim(prefix: Path) -> None:
@@ -117,7 +133,9 @@ def forget_places(prefix: Path, places: list[Path]) -> None:
         for name, value in sorted(values.items())
     }
     text = pprint.pformat(clean, width=100)
-    found[0].write_text(f"# What CPython was built with; places are left out.\nbuild_time_vars = {text}\n")
+    found[0].write_text(
+        f"# What CPython was built with; places are left out.\nbuild_time_vars = {text}\n"
+    )
 
 
 def check_modules(python: Path) -> None:

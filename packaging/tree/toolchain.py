@@ -22,7 +22,7 @@ LOCK = HERE / "tools.lock"
 TARGET = "x86_64-linux-gnu.2.17"  # CentOS 7's, and what manylinux2014 means
 # UBSan would be on by default, and CPython as well as OpenSSL do what it stops.
 COMPILER_FLAGS = ("-fno-sanitize=undefined",)
-# Of every file that carries a time: the first commit of 2026, in seconds. Zip cannot say before 1980.
+# Seconds; the time of every file that is made, and no earlier than 1980 for zip.
 EPOCH = 1_767_225_600
 NEEDED = ("make", "perl", "tclsh", "patch", "dpkg-source", "apt-get")
 PACKAGES = "make perl tcl patch dpkg-dev"
