@@ -44,7 +44,9 @@ def assemble(tree: Path, kind: Kind, built: dict[str, Built], wheel: Path) -> No
     """Makes the tree at `tree`, which must not exist; raises BuildFault."""
     base = built["cpython"].prefix
     shutil.copytree(base / "bin", tree / "bin", symlinks=True)
-    shutil.copytree(base / "lib", tree / "lib", symlinks=True)
+    shutil.copytree(
+        base / "lib", tree / "lib", symlinks=True, ignore=shutil.ignore_patterns("__pycache__")
+    )
     site = tree / SITE
     tools.install(HERE / kind.lock, site, *CHOICE)
     shutil.rmtree(site / "bin", ignore_errors=True)  # scripts that start this machine's Python
@@ -93,7 +95,7 @@ def version_text(kind: Kind, built: dict[str, Built], wheel: Path) -> str:
 def compile_code(tree: Path) -> None:
     """Byte code that is taken without a look at the source: packages replace both together."""
     command = [
-        *(f"{tree}/bin/python3", "-s", "-m", "compileall", "-q", "-j1"),
+        *(f"{tree}/bin/python3", "-Bs", "-m", "compileall", "-qf", "-j1"),
         *("--invalidation-mode", "unchecked-hash", "-s", f"{tree}/", f"{tree}/lib"),
     ]
     environment = {"PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8"}

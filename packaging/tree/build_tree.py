@@ -11,6 +11,8 @@ import fcntl
 import os
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import check_tree
@@ -18,9 +20,11 @@ import components
 import own_wheel
 import toolchain
 from assemble import CLIENT, NODE, assemble
+from components import Workbench
 from debian_source import Sources
 from faults import BuildFault
 from interpreter import CPYTHON
+from toolchain import Toolchain
 
 TABLE = {**components.TABLE, CPYTHON.name: CPYTHON}
 
@@ -48,19 +52,29 @@ def main() -> int:
     return 0
 
 
+@contextmanager
+def held(cache: Path) -> Iterator[None]:
+    """Lets one build at a time use the cache; others wait for it."""
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def workbench(cache: Path, sources: Sources, chain: Toolchain) -> Workbench:
+    """One that can build everything that a tree is made of."""
+    return Workbench(cache, sources, chain, TABLE)
+
+
 def build(output: Path, cache: Path, *, client: bool, refresh: bool) -> None:
     """Makes the tree, checks it, and puts it in the place of the one there; raises BuildFault."""
     output, cache = output.resolve(), cache.resolve()
     if output.exists() and not (output / "VERSION").exists() and any(output.iterdir()):
         raise BuildFault(f"{output}: exists and is no tree; name another directory, or empty it")
-    cache.mkdir(parents=True, exist_ok=True)
     fresh = output.with_name(f".{output.name}.new")
-    with (cache / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with held(cache):
         chain = toolchain.prepare(cache)
-        bench = components.Workbench(
-            cache, Sources(cache / "sources", refresh=refresh), chain, TABLE
-        )
+        bench = workbench(cache, Sources(cache / "sources", refresh=refresh), chain)
         wheel = own_wheel.bring(cache, chain, bench.bring(CPYTHON.name))
         shutil.rmtree(fresh, ignore_errors=True)
         assemble(fresh, CLIENT if client else NODE, bench.built, wheel)

