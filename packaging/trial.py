@@ -19,7 +19,7 @@ from pathlib import Path
 SECONDS_MAX = 60
 FLOW = """\
 name: trial
-pool:
+func:
   - name: echo
     cmd: cat
 """

@@ -23,8 +23,6 @@ HERE = Path(__file__).resolve().parent
 START = HERE / "start.sh"
 PYTHON_LIBRARY = Path("lib", f"python{interpreter.VERSION}")
 SITE = PYTHON_LIBRARY / "site-packages"
-# Native code that only a node runs; the command line needs the codec, and `drop bench` the load.
-NODE_ONLY = ("reactor*", "spawn*", "logger*", "_linux*", "drop-lambda", "drop-enclose")
 
 
 @dataclass(frozen=True)
@@ -54,8 +52,6 @@ def assemble(tree: Path, kind: Kind, built: dict[str, Built], wheel: Path) -> No
         archive.extractall(site)
     for program in ("drop-lambda", "drop-enclose"):  # the only ones; a zip file's modes are lost
         (site / "drop" / "_fast" / program).chmod(0o755)
-    if kind is CLIENT:
-        remove_node_code(site / "drop" / "_fast")
     for name, module in kind.programs.items():
         text = START.read_text().replace("@MODULE@", module)
         (tree / "bin" / name).write_text(text)
@@ -64,13 +60,6 @@ def assemble(tree: Path, kind: Kind, built: dict[str, Built], wheel: Path) -> No
     (tree / "VERSION").write_text(version_text(kind, built, wheel))
     compile_code(tree)
     settle(tree)
-
-
-def remove_node_code(fast: Path) -> None:
-    """Takes out what a machine with the command line alone never loads."""
-    for pattern in NODE_ONLY:
-        for path in list(fast.glob(pattern)):
-            path.unlink()
 
 
 def licences(target: Path, built: dict[str, Built]) -> None:
