@@ -1,7 +1,8 @@
 """Reads of an ELF file what the dynamic loader will ask for. Pure: bytes in, facts out.
 
-Only what x86_64 Linux has: 64 bits, little endian. The layout is that of elf(5); the tables are
-found through the program headers, as the loader finds them, so a stripped file is read as well.
+Only what x86_64 Linux has: 64 bits, little endian. The layout is that of elf(5). Most is found
+through the program headers, as the loader finds it; the length of the table of symbols is written
+in the section headers alone, which stripping leaves.
 """
 
 from __future__ import annotations
@@ -17,8 +18,11 @@ PT_LOAD, PT_DYNAMIC, PT_INTERP, PT_NOTE = 1, 2, 3, 4
 DT_NEEDED, DT_STRTAB, DT_SONAME, DT_RPATH, DT_RUNPATH = 1, 5, 14, 15, 29
 DT_VERNEED, DT_VERNEEDNUM = 0x6FFFFFFE, 0x6FFFFFFF
 NT_GNU_ABI_TAG = 1
+SHT_DYNSYM, SHT_VERSYM = 11, 0x6FFFFFFF
+WEAK = 2  # the binding of a symbol that may stay undefined
 
-ENTRIES_MAX = 65_536  # of any table here; a real file has some hundred
+ENTRIES_MAX = 65_536  # of any table here but the next; a real file has some hundred
+SYMBOLS_MAX = 1 << 20  # CPython has 2 000
 
 
 class ElfError(ValueError):
@@ -35,6 +39,10 @@ class Elf:
     run_paths: tuple[str, ...]  # of RPATH and RUNPATH, split
     versions: tuple[tuple[str, str], ...]  # (library, version of its symbols), sorted
     kernel: tuple[int, ...]  # the oldest that it says it runs on; empty: says nothing
+    # What it takes from whatever has it, with no version: the linker of an object for another C
+    # library lets a function that is missing there pass so, and the program ends when it is loaded.
+    loose: frozenset[str]
+    exported: frozenset[str]
 
 
 def parse(data: bytes) -> Elf:
@@ -59,6 +67,10 @@ class _Reader:
         size, count = _read("<HH", data, 54)
         # type, flags, offset, address, physical address, size in the file, in memory, alignment
         self.segments = [_read("<IIQQQQQQ", data, offset + size * i) for i in range(count)]
+        offset = _read("<Q", data, 40)[0]
+        size, count = _read("<HH", data, 58)
+        # name, type, flags, address, offset, size in the file, link, info, alignment, entry's size
+        self.sections = [_read("<IIQQQQIIQQ", data, offset + size * i) for i in range(count)]
         self.dynamic = list(self._dynamic())
         self.strings = self._offset(self._value(DT_STRTAB)) if self.dynamic else 0
 
@@ -67,6 +79,7 @@ class _Reader:
             self._string(value) for tag, value in self.dynamic if tag in (DT_RPATH, DT_RUNPATH)
         ]
         soname = [self._string(value) for tag, value in self.dynamic if tag == DT_SONAME]
+        loose, exported = self._symbols()
         return Elf(
             soname="".join(soname),
             interpreter=self._interpreter(),
@@ -74,6 +87,8 @@ class _Reader:
             run_paths=tuple(part for path in paths for part in path.split(":")),
             versions=tuple(sorted(set(self._versions()))),
             kernel=self._kernel(),
+            loose=frozenset(loose),
+            exported=frozenset(exported),
         )
 
     def _dynamic(self) -> Iterator[tuple[int, int]]:
@@ -130,6 +145,24 @@ class _Reader:
             if following == 0:
                 break
             offset += following
+
+    def _symbols(self) -> tuple[set[str], set[str]]:
+        """The names that are undefined without a version, and those that others may use."""
+        loose, exported = set(), set()
+        tables = [section for section in self.sections if section[1] == SHT_DYNSYM]
+        if self.dynamic and not tables:
+            raise ElfError("no table of symbols: the section headers are gone")
+        versions = [section[4] for section in self.sections if section[1] == SHT_VERSYM]
+        for table in tables:
+            for index in range(1, min(table[5] // 24, SYMBOLS_MAX)):
+                symbol = _read("<IBBHQQ", self.data, table[4] + 24 * index)
+                name, info, _, section, _, _ = symbol
+                version = _read("<H", self.data, versions[0] + 2 * index)[0] if versions else 1
+                if section:
+                    exported.add(self._string(name))
+                elif version & 0x7FFF < 2 and info >> 4 != WEAK:
+                    loose.add(self._string(name))
+        return loose, exported
 
     def _kernel(self) -> tuple[int, ...]:
         """Of the GNU ABI note: words for the system (0: Linux) and three of its version."""

@@ -29,6 +29,11 @@ BASE_LIBRARIES = frozenset(
 )
 LOADER = "/lib64/ld-linux-x86-64.so.2"
 KERNEL = (3, 10, 0)
+INTERPRETERS_OWN = "Py_BytesMain"  # a name that only CPython exports
+PYTHON_NAME = re.compile(r"_?Py")
+# Extensions use these with neither a version nor the library's name: the interpreter brings it.
+LIBDL = "libdl.so.2"
+LIBDL_NAMES = frozenset(("dladdr", "dlclose", "dlerror", "dlopen", "dlsym"))
 SHELL = "/bin/sh"
 SYSTEM_PLACES = ("/bin/", "/usr/bin/", "/usr/local/bin/")
 
@@ -49,14 +54,18 @@ class Entry:
 def faults(entries: list[Entry]) -> list[str]:
     """Every breach as `PATH: what, and what to do`, in the order of the paths."""
     paths = {entry.path for entry in entries}
+    files = [entry.elf for entry in entries if entry.elf]
+    exported = {name for elf in files for name in elf.exported}
+    if any(elf.interpreter and LIBDL in elf.needed for elf in files):
+        exported |= LIBDL_NAMES
     return [
         f"{entry.path}: {fault}"
         for entry in sorted(entries, key=lambda entry: entry.path)
-        for fault in _faults_of(entry, paths)
+        for fault in _faults_of(entry, paths, exported)
     ]
 
 
-def _faults_of(entry: Entry, paths: set[str]) -> Iterator[str]:
+def _faults_of(entry: Entry, paths: set[str], exported: set[str]) -> Iterator[str]:
     if entry.fault:
         yield entry.fault
     if entry.kind == "other":
@@ -69,6 +78,7 @@ def _faults_of(entry: Entry, paths: set[str]) -> Iterator[str]:
         yield from _script_faults(entry)
     if entry.elf is not None:
         yield from _elf_faults(entry.path, entry.elf, paths)
+        yield from _loose_faults(entry.elf, exported)
 
 
 def _mode_faults(mode: int) -> Iterator[str]:
@@ -125,6 +135,14 @@ def _library_faults(path: str, elf: Elf, library: str, paths: set[str]) -> Itera
         yield f"needs {library}, which is in the tree where no run path of this file leads"
     else:
         yield f"needs {library}, which is neither in the tree nor in every base system"
+
+
+def _loose_faults(elf: Elf, exported: set[str]) -> Iterator[str]:
+    """Of extensions without an interpreter beside them, what is CPython's is let pass."""
+    has_python = INTERPRETERS_OWN in exported
+    for name in sorted(elf.loose - exported):
+        if has_python or not PYTHON_NAME.match(name):
+            yield f"uses {name}, which nothing here has and glibc 2.17 has not either"
 
 
 def _is_old_enough(version: str) -> bool:

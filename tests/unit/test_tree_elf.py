@@ -61,6 +61,27 @@ def test_a_call_of_a_new_function_is_a_new_version(tmp_path: Path) -> None:
 
 
 @needs_cc
+def test_a_function_that_the_linker_did_not_find_is_loose(tmp_path: Path) -> None:
+    code = (
+        "int not_here(void);\nint maybe(void) __attribute__((weak));\n"
+        "#include <unistd.h>\nint one(void) { return not_here() + getpid() + (maybe ? 1 : 0); }"
+    )
+    parsed = elf.parse(compile_c(tmp_path, code, "-s").read_bytes())
+    assert parsed.loose == {"not_here"}
+    assert "one" in parsed.exported
+
+
+@needs_cc
+@needs_readelf
+def test_exported_names_are_those_that_readelf_reads() -> None:
+    path = Path(sys.executable).resolve()
+    rows = [line.split() for line in readelf("--dyn-syms", path).splitlines()]
+    defined = {row[7].split("@")[0] for row in rows if len(row) > 7 and row[6].isalnum()}
+    undefined = {row[7].split("@")[0] for row in rows if len(row) > 7 and row[6] == "UND"}
+    assert elf.parse(path.read_bytes()).exported == defined - undefined - {"Name"}
+
+
+@needs_cc
 def test_every_part_of_a_file_is_refused_or_read(tmp_path: Path) -> None:
     data = compile_c(
         tmp_path, '#include <stdio.h>\nvoid one(void) { puts(""); }', "-s"

@@ -21,6 +21,8 @@ NOTHING: dict[str, Any] = {
     "run_paths": (),
     "versions": (),
     "kernel": (),
+    "loose": frozenset(),
+    "exported": frozenset(),
 }
 
 
@@ -74,6 +76,30 @@ def test_a_run_path_that_leads_out_of_the_tree(run_path: str) -> None:
 
 def test_a_run_path_within_the_tree() -> None:
     assert breaches(program("lib/a/one.so", run_paths=("$ORIGIN/../..", "$ORIGIN"))) == ""
+
+
+def test_a_function_that_glibc_2_17_lacks() -> None:
+    extension = program(loose=frozenset({"sigabbrev_np", "PyErr_Format", "_PyLong_New"}))
+    assert breaches(extension).count("\n") == 0
+    assert "uses sigabbrev_np" in breaches(extension)
+    shim = program("lib/shim.so", exported=frozenset({"sigabbrev_np"}))
+    assert breaches(extension, shim) == ""
+
+
+def test_an_interpreter_in_the_tree_has_to_have_what_extensions_use() -> None:
+    exported = frozenset({"Py_BytesMain", "PyErr_Format"})
+    python = program("bin/python3", interpreter=portable.LOADER, exported=exported)
+    assert breaches(python, program(loose=frozenset({"PyErr_Format"}))) == ""
+    newer = program(loose=frozenset({"PyOfTomorrow"}))
+    assert "uses PyOfTomorrow" in breaches(python, newer)
+
+
+def test_the_interpreter_may_bring_libdl() -> None:
+    extension = program(loose=frozenset({"dlopen"}))
+    bare = program("bin/python3", interpreter=portable.LOADER)
+    assert "uses dlopen" in breaches(extension, bare)
+    with_libdl = program("bin/python3", interpreter=portable.LOADER, needed=("libdl.so.2",))
+    assert breaches(extension, with_libdl) == ""
 
 
 def test_the_loader_and_the_kernel() -> None:
