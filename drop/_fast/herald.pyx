@@ -59,6 +59,9 @@ class Conflict(NamedTuple):
     source: str
 
 
+Happening = Heard | Left | Conflict
+
+
 cdef str _source(const drop_place *place):
     cdef const uint8_t *at
     if place.address.any.sa_family == AF_INET:
