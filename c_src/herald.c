@@ -248,24 +248,32 @@ void drop_herald_vouch(struct drop_herald *herald)
 
 /* ---- sockets ---- */
 
+static bool is_group(const union drop_address *address)
+{
+    return address->any.sa_family == AF_INET ? IN_MULTICAST(ntohl(address->v4.sin_addr.s_addr))
+                                             : IN6_IS_ADDR_MULTICAST(&address->v6.sin6_addr);
+}
+
 static int line_for(struct drop_herald_line *line, const struct drop_herald_socket *socket,
                     struct drop_place *destinations)
 {
-    struct sockaddr_storage address;
+    union drop_address address;
     socklen_t length = sizeof address;
-    if (getsockname(socket->fd, (struct sockaddr *)&address, &length) != 0)
+    if (getsockname(socket->fd, &address.any, &length) != 0)
         return errno;
-    if (address.ss_family != AF_INET && address.ss_family != AF_INET6)
+    int family = address.any.sa_family;
+    if (family != AF_INET && family != AF_INET6)
         return EAFNOSUPPORT;
     for (size_t i = 0; i < socket->count; i++) {
         destinations[i] = socket->destinations[i];
-        if (destinations[i].address.any.sa_family != address.ss_family)
+        if (destinations[i].address.any.sa_family != family)
             return EAFNOSUPPORT;
     }
     if (socket->count > 0)
         qsort(destinations, socket->count, sizeof *destinations, drop_place_compare);
     *line = (struct drop_herald_line){.fd = socket->fd,
-                                      .family = address.ss_family,
+                                      .family = family,
+                                      .is_group = is_group(&address),
                                       .destinations = destinations,
                                       .count = socket->count};
     return 0;

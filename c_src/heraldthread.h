@@ -13,6 +13,7 @@
 struct drop_herald_line {
     int fd;
     int family;
+    bool is_group; /* bound to a multicast address: it only receives */
     struct drop_place *destinations; /* sorted, in one block with those of the others */
     size_t count;
     uint64_t slice_ends; /* ns */

@@ -352,7 +352,7 @@ cdef class Herald:
         return peers
 
     def statistics(self):
-        """Counters since the start; what they mean is in docs/discovery.md."""
+        """Counters since the start; what they mean is in docs/beacons.md."""
         cdef drop_herald_statistics now
         with nogil:
             drop_herald_statistics_read(self._herald, &now)

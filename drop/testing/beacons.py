@@ -1,7 +1,7 @@
 """The packets of discovery, written to be obviously correct: slow, complete, without a trick.
 
 Tests hold the native codec to it, and simulations speak with it; nothing at run time uses it. The
-format is in docs/discovery.md.
+format is in docs/beacons.md.
 """
 
 from __future__ import annotations

@@ -7,12 +7,15 @@ run; tests/test_tree.py is.
 import os
 import shutil
 import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from as_nobody import as_nobody, needs_root
 from packaging_tree import ROOT
+from running_node import RunningNode
 
 TREE = os.environ.get("DROP_TREE", "")
 TRIAL = ROOT / "packaging" / "trial.py"
@@ -110,3 +113,30 @@ def test_a_directory_of_the_caller_changes_nothing(moved: Path, tmp_path: Path) 
     (tmp_path / "drop.py").write_text("raise SystemExit('the wrong drop')\n")
     done = run(moved / "bin" / "drop", "--version", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+
+
+def on_linux_3_10(tree: Path, *command: str, **environment: str) -> tuple[int, str]:
+    """A program of the tree with the system calls of that kernel."""
+    words = [sys.executable, str(ROOT / "tests" / "old_kernel.py"), str(tree / "bin" / command[0])]
+    done = subprocess.run([*words, *command[1:]], env=environment, capture_output=True, text=True)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_the_command_line_runs_on_linux_3_10(
+    moved: Path, start_node: Callable[..., RunningNode]
+) -> None:
+    node = start_node("name: old\nfunc:\n  - {name: echo, cmd: cat}\n")
+    for command, expected in (
+        (("call", "echo", "hello"), "hello"),
+        (("flow", "list"), "running"),
+        (("ping", "--count", "1"), "us"),
+    ):
+        status, output = on_linux_3_10(moved, "drop", *command, DROP_ADDRESS=node.socket_address)
+        assert status == 0, output
+        assert expected in output
+
+
+def test_the_node_says_that_linux_3_10_is_too_old(moved: Path, tmp_path: Path) -> None:
+    status, output = on_linux_3_10(moved, "drop-node", "run", "--var-dir", str(tmp_path))
+    assert status == 2
+    assert "Linux 5.3 or later is needed" in output
