@@ -18,7 +18,7 @@ NATIVE := build_ext.py $(wildcard c_src/*.[ch] c_src/programs/*.c drop/_fast/*.p
 	drop/_fast/*.pxd drop/_fast/*.pxi drop/_fast/*_build.py)
 
 .PHONY: help setup run test check debug asan tsan chaos sim bench bench-quick fuzz fuzz-smoke \
-	c-test dist clean
+	c-test dist tree wheels clean
 
 help:
 	@echo 'make setup   a private environment in .venv with everything built and installed'
@@ -33,6 +33,8 @@ help:
 	@echo 'make bench   figures beside the roofline, some minutes; bench-quick: a first look'
 	@echo 'make chaos   real nodes on networks that fail: how fast they see and miss each other'
 	@echo 'make dist    sdist and wheel in dist/'
+	@echo 'make tree    DROP with its own Python in build/drop-tree/, for any x86_64 Linux since 2014'
+	@echo 'make wheels  manylinux2014 wheels in dist/'
 	@echo 'make clean   removes what was built; the environment too'
 
 # ---- environment and extensions -----------------------------------------------------------------
@@ -113,6 +115,14 @@ include tests/fuzz/rules.mk
 dist: setup
 	rm -rf dist
 	$(BIN)/python -m build --outdir dist
+
+# Both compile CPython once, which takes some minutes and Debian's sources; see packaging/README.md.
+tree: setup
+	$(BIN)/python packaging/tree/build --output build/drop-tree
+	DROP_TREE=$(CURDIR)/build/drop-tree $(BIN)/pytest tests/system/test_tree_runs.py
+
+wheels: setup
+	$(BIN)/python packaging/wheels/build --output dist
 
 clean:
 	rm -rf build dist $(VENV) *.egg-info
