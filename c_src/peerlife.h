@@ -1,4 +1,4 @@
-/* One life of a node - incarnation and session - and which of its last 64 packets have come. Pure. */
+/* One life of a node, by incarnation and session, and which of its last 64 packets have come. */
 #ifndef DROP_PEERLIFE_H
 #define DROP_PEERLIFE_H
 

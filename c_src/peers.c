@@ -125,9 +125,11 @@ static enum drop_beacon_verdict look_up(const struct drop_peer *peer,
         return peer->has_left && beacon->type != DROP_BEACON_LEAVE ? DROP_BEACON_STALE
                                                                    : DROP_BEACON_ACCEPTED;
     }
-    if (!drop_life_is_later(beacon, life) || (peer->has_left && beacon->incarnation == life->incarnation))
+    if (!drop_life_is_later(beacon, life) ||
+        (peer->has_left && beacon->incarnation == life->incarnation))
         return DROP_BEACON_STALE;
-    return drop_life_is_same(&peer->candidate, beacon) && drop_life_has_seen(&peer->candidate, beacon->sequence)
+    return drop_life_is_same(&peer->candidate, beacon) &&
+                   drop_life_has_seen(&peer->candidate, beacon->sequence)
                ? DROP_BEACON_REPLAYED
                : DROP_BEACON_ACCEPTED;
 }

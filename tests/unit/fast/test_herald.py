@@ -7,6 +7,7 @@ import socket
 import pytest
 
 from beacon_tools import (
+    INTERVAL_MS,
     KEY,
     OTHER_KEY,
     Node,
@@ -169,10 +170,10 @@ def test_recordings_bring_nobody_to_life_after_a_restart() -> None:
 
 def test_silence_is_told_and_a_probe_ends_it() -> None:
     with met() as node:
-        while not (silent := node.herald.silent(90)):
+        while not (silent := node.herald.silent(9 * INTERVAL_MS)):
             node.socket.recv(2000)
         assert silent[0][0] == node.beacon.node_id
-        assert silent[0][1] >= 90
+        assert silent[0][1] >= 9 * INTERVAL_MS
         assert node.herald.probe(node.beacon.node_id)
         node.say(nonce=node.hear_probe())
         assert isinstance(
