@@ -21,7 +21,7 @@ class Packages:
 
 def build(kind: str, directory: Path, version: str) -> Packages:
     """`kind`: rpm or deb. Their paths."""
-    place = directory / version
+    place = directory / f"{kind}-{version}"
     node = make_tree(place / "node", version)
     client = make_tree(place / "client", version, client=True)
     options = ["--tree", str(node), "--client-tree", str(client), "--output", str(place / "out")]

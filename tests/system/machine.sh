@@ -40,6 +40,8 @@ for device in null zero full random urandom tty; do
 done
 mkdir "$root/dev/shm" "$root/dev/pts"
 mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
+mount -t devpts -o newinstance,ptmxmode=0666 devpts "$root/dev/pts"
+ln -s pts/ptmx "$root/dev/ptmx"
 ln -s /proc/self/fd "$root/dev/fd"
 mount -t sysfs -o ro sysfs "$root/sys"
 [ -z "$cgroup" ] || mount -t cgroup2 cgroup2 "$root/sys/fs/cgroup"
@@ -56,6 +58,7 @@ for user in drop drop-core; do
     userdel "$user" 2> /dev/null || true
 done
 hostname machine
+chmod 1777 /tmp /var/tmp
 : > /etc/machine-id
 
 if [ "$mode" = hold ]; then
