@@ -17,8 +17,8 @@ EXTRAS := node,cli,dev
 NATIVE := build_ext.py $(wildcard c_src/*.[ch] c_src/programs/*.c drop/_fast/*.pyx \
 	drop/_fast/*.pxd drop/_fast/*.pxi drop/_fast/*_build.py)
 
-.PHONY: help setup run test check debug asan tsan bench bench-quick fuzz fuzz-smoke c-test dist \
-	clean
+.PHONY: help setup run test check debug asan tsan chaos bench bench-quick fuzz fuzz-smoke c-test \
+	dist clean
 
 help:
 	@echo 'make setup   a private environment in .venv with everything built and installed'
@@ -30,6 +30,7 @@ help:
 	@echo 'make tsan    the C tests under ThreadSanitizer'
 	@echo 'make fuzz    every fuzz target for FUZZ_SECONDS ($(FUZZ_SECONDS))'
 	@echo 'make bench   figures beside the roofline, some minutes; bench-quick: a first look'
+	@echo 'make chaos   real nodes on networks that fail: how fast they see and miss each other'
 	@echo 'make dist    sdist and wheel in dist/'
 	@echo 'make clean   removes what was built; the environment too'
 
@@ -90,6 +91,11 @@ asan: build/sanitize/.built c-test
 	PYTHONPATH=$(CURDIR)/build/sanitize/site PYTHONMALLOC=malloc \
 	  ASAN_OPTIONS=$(ASAN_OPTIONS):detect_leaks=0 \
 	  LD_PRELOAD=$$($(CC) -print-file-name=libasan.so) $(BIN)/pytest -m 'not big'
+
+# As root: it makes network namespaces. CHAOS_MINUTES of them with a fifth of all packets lost.
+CHAOS_MINUTES ?= 10
+chaos: setup
+	PYTHONPATH=tests $(BIN)/python -m cluster.campaign --loss-minutes $(CHAOS_MINUTES)
 
 include tests/c/rules.mk
 include tests/fuzz/rules.mk

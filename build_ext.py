@@ -72,15 +72,18 @@ class Native:
         return [Path("c_src", f"{name}.c") for name in sorted(names)]
 
 
+BEACONS = ("blake2s", "beacon", "peer*", "herald*")
 STARTING = ("spawn*", "program", "recipe*", "confine*", "cgroup*")  # of processes
+NO_REACTOR = ("-log*", "-load*", "-lambda*", *(f"-{pattern}" for pattern in BEACONS))
 
 EXTENSIONS = (
     #      name       binding                        files of c_src
-    Native("reactor", "drop/_fast/reactor.pyx", ("*", "-log*", "-load*", "-lambda*")),
+    Native("reactor", "drop/_fast/reactor.pyx", ("*", *NO_REACTOR)),
     Native("codec", "drop/_fast/codec.pyx", ()),
     Native("logger", "drop/_fast/logger.pyx", ("log*",)),
     Native("spawn", "drop/_fast/spawn.pyx", STARTING),
     Native("load", "drop/_fast/load.pyx", ("load*", "histogram")),
+    Native("herald", "drop/_fast/herald.pyx", BEACONS),
     Native("_linux", "drop/_fast/linux_build.py", ()),
 )
 PROGRAMS = (

@@ -13,7 +13,6 @@ import os
 import pwd
 import re
 import socket
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -26,10 +25,12 @@ from drop.config_model import (
     Limits,
     Logs,
     NodeFile,
+    Tuning,
     keys,
 )
 from drop.document import plain_scalar, read
 from drop.errors import ConfigurationError
+from drop.private import PrivateFault, read_private
 from drop.problems import ConfigurationErrors, Path, Source, similar
 from drop.validation import collect
 
@@ -69,6 +70,7 @@ class Settings:
     hosts_file: str
     """The addresses to send beacons to, instead of multicast; only if it exists."""
     discovery: Discovery
+    tuning: Tuning
     config_file: str | None  # the one that was read
     token: bytes = field(default=b"", repr=False)
     warnings: tuple[ConfigurationError, ...] = ()
@@ -254,6 +256,7 @@ def _settings(reading: _Reading, var_dir: str | None, host_name: str) -> Setting
         key_file=reading.path("key_file") or os.path.join(var, "key"),
         hosts_file=reading.path("hosts_file") or os.path.join(var, "drop-hosts"),
         discovery=model.discovery,
+        tuning=model.tuning,
         config_file=reading.config_file,
         token=token,
         warnings=tuple(reading.warnings),
@@ -305,39 +308,20 @@ def _token(reading: _Reading) -> bytes:
         return b""
     try:
         return _read_token(path)
-    except _TokenFault as fault:
+    except PrivateFault as fault:
         reading.errors.append(reading.error(("token_file",), f"{path} {fault}", fault.expected))
         return b""
 
 
-class _TokenFault(Exception):
-    def __init__(self, message: str, expected: str) -> None:
-        super().__init__(message)
-        self.expected = expected
-
-
 def _read_token(path: str) -> bytes:
     """The first line of a file that nobody else can read; a shared secret is none."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError as error:
-        raise _TokenFault(f"cannot be read: {error.strerror}", "a file with the token") from error
-    with open(descriptor, "rb") as stream:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise _TokenFault("is not a file", "a file with the token")
-        if status.st_uid not in (0, os.geteuid()):
-            raise _TokenFault(f"belongs to the uid {status.st_uid}", "the node's user or root")
-        if status.st_mode & 0o077:
-            mode = stat.S_IMODE(status.st_mode)
-            raise _TokenFault(f"has the mode {mode:04o}", f"0600 or 0400: chmod 600 {path}")
-        token = stream.read(TOKEN_BYTES_MAX + 2).rstrip(b"\r\n")
+    token = read_private(path, TOKEN_BYTES_MAX + 2, "the token").rstrip(b"\r\n")
     if not TOKEN_BYTES_MIN <= len(token) <= TOKEN_BYTES_MAX:
         size = f"more than {TOKEN_BYTES_MAX}" if len(token) > TOKEN_BYTES_MAX else str(len(token))
         expected = f"{TOKEN_BYTES_MIN} to {TOKEN_BYTES_MAX} bytes in one line"
-        raise _TokenFault(f"holds {size} bytes", expected)
+        raise PrivateFault(f"holds {size} bytes", expected)
     if b"\n" in token:
-        raise _TokenFault("holds several lines", "the token alone")
+        raise PrivateFault("holds several lines", "the token alone")
     return token
 
 

@@ -139,6 +139,14 @@ class Images(Section):
     )
 
 
+class Tuning(Section):
+    """What the machine is tuned for, by `drop tune` and in the options of the node's sockets."""
+
+    profile: Annotated[
+        Literal["throughput", "latency", "edge"], Expected("throughput, latency or edge")
+    ] = "throughput"
+
+
 class Discovery(Section):
     """How nodes find each other; docs/discovery.md says what each figure means for an operator."""
 
@@ -180,6 +188,7 @@ class NodeFile(Section):
     key_file: Annotated[_PathText | None, Expected("a path")] = None
     hosts_file: Annotated[_PathText | None, Expected("a path")] = None
     discovery: Annotated[Discovery, Expected("a mapping")] = Discovery()
+    tuning: Annotated[Tuning, Expected("a mapping")] = Tuning()
 
 
 def keys() -> Iterator[tuple[str, ...]]:

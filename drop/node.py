@@ -19,6 +19,7 @@ import uvloop
 from drop._fast import reactor
 from drop._fast.logger import Logger
 from drop.clock import Clock, SystemClock
+from drop.cluster.discovery import Discovery
 from drop.config import Settings
 from drop.errors import ConfigurationError
 from drop.flow.flows import FlowError, Flows
@@ -104,6 +105,8 @@ class Node:
             await self.flows.open()
             for listener in listeners.take():
                 self.dataplane.listen(listener.fd, trusted=listener.trusted)
+            self.discovery.start()
+            stack.push_async_callback(self.discovery.close)  # before the drain: nobody sends more
             self._ready(listeners)
             await self._stopping.wait()
             self._notifier.stopping()
@@ -190,6 +193,20 @@ class Node:
             report=_report_configuration,
             resolve=self._resolve,
         )
+
+        self.discovery = Discovery(
+            settings,
+            self._environ,
+            clock=self.clock,
+            report=journal.event,
+            on_error=_on_error,
+            workers=self.live_workers,
+        )
+
+    def live_workers(self) -> int:
+        """Processes that run, of all pools, without those of kind exec."""
+        found = (self.supervision(name) for name in self.runner.pools)
+        return sum(each.live() for each in found if isinstance(each, Supervision))
 
     def _resolve(self, flow: LoadedFlow) -> LoadedFlow:
         """With what it takes from packages. Raises ConfigurationError, also for workers of users

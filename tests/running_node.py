@@ -22,9 +22,18 @@ class RunningNode:
     """A node with a directory and a port of its own."""
 
     def __init__(
-        self, var_dir: Path, port: int, flows: Sequence[str], environment: Mapping[str, str]
+        self,
+        var_dir: Path,
+        port: int,
+        flows: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        prefix: Sequence[str] = (),
     ) -> None:
-        """`flows` are YAML texts; `environment` is added to the few variables that it inherits."""
+        """`flows` are YAML texts; `environment` is added to the few variables that it inherits.
+
+        `prefix` is a command that becomes the node elsewhere: `Namespace.prefix` of namespaces.py.
+        """
         self.var_dir = var_dir
         self.port = port
         self.address = f"127.0.0.1:{port}"
@@ -32,6 +41,7 @@ class RunningNode:
         self.flow_files = [var_dir / f"flow-{number}.yaml" for number in range(len(flows))]
         self._flows = flows
         self._environment = environment
+        self._prefix = list(prefix)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -88,7 +98,15 @@ class RunningNode:
 
     def _command(self, ready_fd: int) -> list[str]:
         program = str(Path(sys.executable).with_name("drop-node"))
-        command = [program, "run", "--var-dir", str(self.var_dir), "--ready-fd", str(ready_fd)]
+        command = [
+            *self._prefix,
+            program,
+            "run",
+            "--var-dir",
+            str(self.var_dir),
+            "--ready-fd",
+            str(ready_fd),
+        ]
         for file in self.flow_files:
             command += ["--flow", str(file)]
         return command

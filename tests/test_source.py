@@ -33,7 +33,7 @@ LAYERS = {
     "images": BOTTOM,
     "packages": {"flow"} | BOTTOM,
     "secrets": BOTTOM,
-    "cluster": {"host"} | BOTTOM,
+    "cluster": {"host", "config_model"} | BOTTOM,
     "pools": MIDDLE | {"adapters"} | BOTTOM,
     "adapters": BOTTOM,  # programs of their own, run as workers
     "function": set(),  # what a function written in Python may import
@@ -45,11 +45,12 @@ LAYERS = {
     "testing": {"control", "node", "pools"} | MIDDLE | BOTTOM,
 }
 # Below every layer: helpers that know nothing of the rest.
-SHARED = {"document", "problems", "validation"}
+SHARED = {"document", "private", "problems", "validation"}
 FAST_IMPORTERS = (
     "drop/_fast/*",
     "drop/client/*",
     "drop/node.py",
+    "drop/cluster/discovery.py",
     "drop/pools/planned.py",
     "drop/workers/logs.py",
     "drop/workers/process.py",
@@ -63,6 +64,12 @@ PURE = (
     "drop/workers/exec_supervision.py",
     "drop/workers/containment.py",
     "drop/host/cgroup_tree.py",
+    *(
+        f"drop/host/tuning/{name}.py"
+        for name in ("advice", "parameters", "plan", "socket_options", "judgement")
+    ),
+    "drop/host/interfaces.py",
+    *(f"drop/cluster/{name}.py" for name in ("member", "member_table", "membership", "hosts")),
     *(f"drop/packages/{name}.py" for name in ("names", "globs", "content", "framing")),
     *(
         f"drop/images/{name}.py"

@@ -89,7 +89,7 @@ def bench(
     where, token = address_of(address), token_of(token_file)
     with ExitStack() as stack:
         sockets = open_connections(where, token, plan, stack)
-        measured = _run(plan, sockets, quiet=json)
+        measured = run_load(plan, sockets, quiet=json)
     judge(where, plan, measured)
     if json:
         output.write_json(report(where, plan, measured))
@@ -192,8 +192,13 @@ def _check_welcome(welcome: Welcome, plan: Plan) -> None:
 # -- the run ------------------------------------------------------------------------------------
 
 
-def _run(plan: Plan, sockets: list[socket.socket], *, quiet: bool) -> native.Measured:
-    """Runs the load in a thread; Ctrl-C ends it early and keeps what was measured."""
+def run_load(
+    plan: Plan, sockets: list[socket.socket], *, quiet: bool, whole: bool = False
+) -> native.Measured:
+    """Runs the load in a thread; Ctrl-C ends it early and keeps what was measured.
+
+    `whole`: a part of a run is worth nothing, so Ctrl-C is raised.
+    """
     load = native.Load(
         [connection.fileno() for connection in sockets],
         plan.pool.encode(),
@@ -219,7 +224,7 @@ def _run(plan: Plan, sockets: list[socket.socket], *, quiet: bool) -> native.Mea
     except KeyboardInterrupt:
         load.stop()
         ended.wait()
-        if not results[0]["messages"] and not results[0]["errors"]:
+        if whole or (not results[0]["messages"] and not results[0]["errors"]):
             raise
     return results[0]
 

@@ -64,6 +64,7 @@ PARAMETERS = {
     "since": Text("Only lines since then: 90s, 15m, 2h, 1d, or a time as in the log.", "WHEN"),
     "grep": Text("Only lines in which this regular expression matches.", "PATTERN"),
     "name": Text("Name of the secret."),
+    "node": Text("Name of the node, or the begin of its id."),
     "target": Text("POOL for all of its workers, or POOL/N for one."),
     "worker kill.target": Text("The worker: POOL/N."),
     "worker list.flow": Text("Only those of this flow.", "FLOW"),
@@ -84,6 +85,15 @@ PARAMETERS = {
         f"fun {each}.var_dir": Text("The node's directory; else this user's.", "DIRECTORY")
         for each in ("install", "list", "info", "remove", "run", "test")
     },
+    "key generate.output": Text(
+        "Write it there, for other nodes, and leave this one as it is; -: to stdout.", "FILE", "-o"
+    ),
+    "key install.source": Text("File that holds the key; -: stdin."),
+    "key rotate.finish": Text("Accept only the key that signs."),
+    **{
+        f"key {each}.var_dir": Text("The node's directory; else this user's.", "DIRECTORY")
+        for each in ("generate", "install", "rotate", "show")
+    },
     "fun info.verify": Text("Read all files and compare their digests."),
     "value": Text("Never here: it comes from stdin, from --file, or is asked for.", hidden=True),
     "secret set.file": Text("Take the value from a file, byte for byte.", "FILE"),
@@ -91,6 +101,14 @@ PARAMETERS = {
     "force": Text("Also while functions that run use it."),
     "var_dir": Text("The directory of a node that does not run.", "DIRECTORY"),
     "worker_user": Text("As in the node's configuration.", "USER"),
+    "tune.apply": Text("Write what is recommended, after a question."),
+    "tune.persist": Text("Keep it over restarts: /etc/sysctl.d and the service's LimitNOFILE."),
+    "tune.revert": Text("Put back what was there before, values and files."),
+    "tune.check": Text("Print only what has drifted; exit code 1 if there is anything."),
+    "tune.measure": Text("Benchmark each group of values and keep what helped."),
+    "tune.yes": Text("Do not ask."),
+    "profile": Text("throughput, latency or edge; else what was applied or configured.", "NAME"),
+    "tune.var_dir": Text("The node's directory; else this user's.", "DIRECTORY"),
     "mcp.timeout": Text("How long to wait for an answer; 600 when not given.", "SECONDS"),
     "directory": Text("Where the logs are, without asking the node.", "DIRECTORY"),
 }
@@ -105,6 +123,7 @@ SUMMARIES = {
     "logs": "Show what workers wrote to stderr.",
     "stats": "Print what the node counts, for one pool or all.",
     "ping": "Time round trips to the node.",
+    "tune": "Show, write and undo the kernel's settings that suit a node.",
     "doctor": "Show what workers are kept from here, what is off and why.",
     "mcp": "Serve a pool of kind mcp as an MCP server on stdin and stdout.",
     "flow list": "List the flows of the node.",
@@ -122,6 +141,14 @@ SUMMARIES = {
     "worker list": "List workers and what each is doing.",
     "worker restart": "Start workers anew, one after the other; no message is lost.",
     "worker kill": "Send a signal to a worker; the node starts another one.",
+    "node list": "List all nodes that have been seen.",
+    "node watch": "Print a line whenever a node comes, goes or is suspected.",
+    "node forget": "Take a node that is dead or has left off the list.",
+    "node interfaces": "Show which network interface the node uses, and why.",
+    "key generate": "Make a key that nodes know each other by.",
+    "key install": "Accept a key; it is the node's when it has none.",
+    "key rotate": "Sign with the key that was installed last.",
+    "key show": "Show the fingerprints of the node's keys.",
     "secret set": "Keep a secret; workers that use it are replaced in turn.",
     "secret list": "List the secrets, without their values.",
     "secret remove": "Forget a secret.",
@@ -133,6 +160,8 @@ GROUPS = {
     "flow": "Start and stop flows.",
     "fun": "Make, test, pack and install functions.",
     "worker": "Look at the processes behind the pools, and restart them.",
+    "node": "See which nodes there are.",
+    "key": "Make, install and exchange the keys of nodes.",
     "secret": "Keep what functions need and nobody else may see.",
 }
 

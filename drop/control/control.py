@@ -16,6 +16,14 @@ from typing import Any
 import orjson
 
 from drop.control.describe import flow_info, flow_list, node_info
+from drop.control.nodes import (
+    NodesError,
+    Watchers,
+    node_forget,
+    node_interfaces,
+    node_list,
+    node_reload_keys,
+)
 from drop.control.workers import WorkerError, worker_kill, worker_list, worker_restart
 from drop.flow.flows import FlowError
 from drop.host import journal
@@ -52,6 +60,11 @@ class Control:
             "flow.stop": self._flow_stop,
             "flow.reload": self._flow_reload,
             "node.info": self._node_info,
+            "node.list": partial(node_list, node),
+            "node.watch": Watchers(node).node_watch,
+            "node.forget": partial(node_forget, node),
+            "node.interfaces": partial(node_interfaces, node),
+            "node.reload_keys": partial(node_reload_keys, node),
             "worker.list": partial(worker_list, node),
             "worker.restart": partial(worker_restart, node),
             "worker.kill": partial(worker_kill, node),
@@ -74,7 +87,7 @@ class Control:
     async def _handle(self, token: int, payload: bytes) -> None:
         try:
             answer = {"ok": True, **await self.carry_out(payload)}
-        except (Refused, FlowError, SecretError, WorkerError) as error:
+        except (Refused, FlowError, SecretError, WorkerError, NodesError) as error:
             answer = _refusal(error.kind, str(error))
         except Exception as error:  # ours; the caller must not wait for ever because of it
             journal.LOGGER.exception("internal_error")
@@ -82,7 +95,7 @@ class Control:
         self._answer(token, answer)
 
     async def carry_out(self, payload: bytes) -> Document:
-        """What one request yields. Raises Refused, FlowError, SecretError, WorkerError."""
+        """What one request yields. Raises one of the refusals."""
         if len(payload) > REQUEST_BYTES_MAX:
             raise Refused("bad_request", f"{len(payload)} bytes, at most {REQUEST_BYTES_MAX}")
         try:

@@ -77,7 +77,6 @@ def pool_info(node: Node, entry: Entry, name: str) -> Document:
 
 def node_info(node: Node) -> Document:
     settings = node.settings
-    pools = [node.supervision(name) for name in node.runner.pools]
     return {
         "name": settings.name,
         "version": drop.__version__,
@@ -90,8 +89,8 @@ def node_info(node: Node) -> Document:
         "config_file": settings.config_file,
         "descriptor_limit": node.descriptor_limit,
         "flows": len(node.flows.entries),
-        "pools": len(pools),
-        "workers": sum(pool.live() for pool in pools if isinstance(pool, Supervision)),
+        "pools": len(node.runner.pools),
+        "workers": node.live_workers(),
         "logs": node.logger.statistics(),
         "images": node.image_report(),
     }

@@ -14,6 +14,8 @@ from drop.config import Settings
 from drop.document import read
 from drop.errors import ConfigurationError
 from drop.host.sockets import Asked, remove_unix_socket, tcp_listener, unix_listener
+from drop.host.tuning.advice import Profile
+from drop.host.tuning.sysctl import options_of_this_machine
 
 
 class Listener(NamedTuple):
@@ -29,10 +31,11 @@ class Listeners:
         self._environ = environ
         self._unix_path = Path(settings.unix_socket)
         self._sockets = [unix_listener(self._unix_path, self._asked("unix_socket"))]
+        options = options_of_this_machine(Profile(settings.tuning.profile))
         try:
             for index, endpoint in enumerate(settings.listen):
                 asked = self._asked("listen", index)
-                self._sockets.append(tcp_listener(endpoint.host, endpoint.port, asked))
+                self._sockets.append(tcp_listener(endpoint.host, endpoint.port, asked, options))
         except ConfigurationError:
             self.close()
             raise

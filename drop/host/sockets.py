@@ -7,13 +7,24 @@ import errno
 import os
 import socket
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from drop.errors import ConfigurationError
+from drop.host.tuning.advice import BACKLOG
+from drop.host.tuning.socket_options import Option
 
-BACKLOG = 4096
-"""Connections that the kernel keeps until we accept them; it takes net.core.somaxconn if less."""
+# The kernel takes net.core.somaxconn if that is less than BACKLOG.
+
+SO_BUSY_POLL = 46  # of asm-generic/socket.h; Python has no name for it
+_OPTIONS = {
+    "TCP_NODELAY": (socket.IPPROTO_TCP, socket.TCP_NODELAY),
+    "SO_RCVBUF": (socket.SOL_SOCKET, socket.SO_RCVBUF),
+    "SO_SNDBUF": (socket.SOL_SOCKET, socket.SO_SNDBUF),
+    "SO_REUSEPORT": (socket.SOL_SOCKET, socket.SO_REUSEPORT),
+    "SO_BUSY_POLL": (socket.SOL_SOCKET, SO_BUSY_POLL),
+}
 
 _HINTS = {
     errno.EADDRINUSE: "is in use by another process",
@@ -31,8 +42,13 @@ class Asked:
     """How to choose another."""
 
 
-def tcp_listener(host: str, port: int, asked: Asked) -> socket.socket:
-    """A bound, listening, non-blocking TCP socket. Raises ConfigurationError."""
+def tcp_listener(
+    host: str, port: int, asked: Asked, options: Sequence[Option] = ()
+) -> socket.socket:
+    """A bound, listening, non-blocking TCP socket. Raises ConfigurationError.
+
+    What it accepts inherits the `options`, which are set before it can accept anything.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -40,6 +56,7 @@ def tcp_listener(host: str, port: int, asked: Asked) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        set_options(listener, options)
         listener.bind((host, port))
         listener.listen(BACKLOG)
         listener.setblocking(False)
@@ -48,6 +65,14 @@ def tcp_listener(host: str, port: int, asked: Asked) -> socket.socket:
         where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         raise _refused(where, _reason(error), asked) from error
     return listener
+
+
+def set_options(listener: socket.socket, options: Sequence[Option]) -> None:
+    """Sets those with a value. One that the kernel refuses makes the node no less correct."""
+    for option in options:
+        if option.value is not None and option.name in _OPTIONS:
+            with contextlib.suppress(OSError):  # SO_BUSY_POLL: without CAP_NET_ADMIN
+                listener.setsockopt(*_OPTIONS[option.name], option.value)
 
 
 def unix_listener(path: Path, asked: Asked) -> socket.socket:

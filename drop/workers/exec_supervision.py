@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from drop.workers import events as ev
+from drop.workers.backoff import backoff_seconds
 
 BACKOFF_SECONDS = 1.0
 """Before the first new try; a command that is not there is put there by somebody."""
@@ -210,9 +211,9 @@ class ExecSupervision:
             self._do(ev.SetTimer("pool", seconds))
 
     def _backoff_seconds(self) -> float:
-        """Doubles, half of it by chance; what was wrong is usually mended by a person."""
-        doubled = BACKOFF_SECONDS * 2.0 ** min(self._failures, 30)
-        return min(self.policy.backoff_seconds_max, doubled) * (0.5 + 0.5 * self._random())
+        """What was wrong is usually mended by a person."""
+        longest = self.policy.backoff_seconds_max
+        return backoff_seconds(BACKOFF_SECONDS, longest, self._failures, self._random())
 
     def _do(self, *actions: Asked) -> None:
         self._actions.extend(actions)

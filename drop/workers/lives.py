@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from drop.workers import events as ev
 from drop.workers import verdict
+from drop.workers.backoff import backoff_seconds
 from drop.workers.breaker import Breaker, BreakerAction, BreakerState
 from drop.workers.examination import Examination
 from drop.workers.health import HealthAction, HealthEvent
@@ -133,7 +134,13 @@ class Lives:
             case SlotAction.TIMER_LEAVE:
                 self._set_timer(slot, policy.leave_seconds)
             case SlotAction.TIMER_BACKOFF:
-                self._set_timer(slot, verdict.backoff_seconds(slot, policy, self._random()))
+                seconds = backoff_seconds(
+                    policy.backoff_seconds,
+                    policy.backoff_seconds_max,
+                    slot.fruitless - 1,
+                    self._random(),
+                )
+                self._set_timer(slot, seconds)
             case SlotAction.JUDGE:
                 self._judge(slot)
 

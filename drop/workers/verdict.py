@@ -59,13 +59,6 @@ def fruitful(slot: Slot, policy: ev.Policy, now: float) -> bool:
     return slot.answered > 0 or (lived and not slot.unanswered)
 
 
-def backoff_seconds(slot: Slot, policy: ev.Policy, random: float) -> float:
-    """Doubles; a random part of it (half to all) keeps the workers of a pool, and the pools of
-    a node, from coming back in one herd."""
-    doubled = policy.backoff_seconds * 2.0 ** min(max(slot.fruitless - 1, 0), 30)
-    return min(policy.backoff_seconds_max, doubled) * (0.5 + 0.5 * random)
-
-
 def breaker_limits(policy: ev.Policy) -> BreakerLimits:
     """A worker that is given 30 s to start fails twice in a minute at most, and one that is asked
     every 30 s how it is likewise: the breaker has to look back as far as that takes."""

@@ -52,6 +52,19 @@ def refusal(directory: Path, environ: dict[str, str], config: Path | None = None
     return str(told.value)
 
 
+@pytest.mark.parametrize("profile", ["throughput", "latency", "edge"])
+def test_sockets_of_the_network_have_the_options_of_the_profile(
+    directory: Path, profile: str
+) -> None:
+    listeners = bind(directory, {"DROP_LISTEN": "127.0.0.1:0", "DROP_TUNING_PROFILE": profile})
+    unix, tcp = listeners.take()
+    os.close(unix.fd)
+    with socket.socket(fileno=tcp.fd) as server:
+        assert server.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+        assert server.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT) == 0
+    listeners.close()
+
+
 def test_both_kinds_take_connections(directory: Path) -> None:
     listeners = bind(directory, {"DROP_LISTEN": "127.0.0.1:0,[::1]:0"})
     unix, *tcp = listeners.take()

@@ -1,0 +1,1 @@
+"""The node among others: who is there, and how they know each other."""
