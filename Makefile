@@ -18,7 +18,7 @@ NATIVE := build_ext.py $(wildcard c_src/*.[ch] c_src/programs/*.c drop/_fast/*.p
 	drop/_fast/*.pxd drop/_fast/*.pxi drop/_fast/*_build.py)
 
 .PHONY: help setup run test check debug asan tsan chaos bench bench-quick fuzz fuzz-smoke c-test \
-	dist clean
+	dist clean rpm deb
 
 help:
 	@echo 'make setup   a private environment in .venv with everything built and installed'
@@ -31,6 +31,8 @@ help:
 	@echo 'make fuzz    every fuzz target for FUZZ_SECONDS ($(FUZZ_SECONDS))'
 	@echo 'make bench   figures beside the roofline, some minutes; bench-quick: a first look'
 	@echo 'make chaos   real nodes on networks that fail: how fast they see and miss each other'
+	@echo 'make rpm     drop-core and drop-cli as RPM packages in dist/, of trees with their own Python'
+	@echo 'make deb     the same as Debian packages'
 	@echo 'make dist    sdist and wheel in dist/'
 	@echo 'make clean   removes what was built; the environment too'
 
@@ -105,6 +107,12 @@ include tests/fuzz/rules.mk
 dist: setup
 	rm -rf dist
 	$(BIN)/python -m build --outdir dist
+
+# What packaging/tree/build made before and nothing has changed since is not made again.
+rpm deb: setup
+	$(BIN)/python packaging/tree/build --output build/drop-tree
+	$(BIN)/python packaging/tree/build --client --output build/drop-client
+	packaging/$@/build --tree build/drop-tree --client-tree build/drop-client --output dist
 
 clean:
 	rm -rf build dist $(VENV) *.egg-info

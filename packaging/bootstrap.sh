@@ -277,7 +277,7 @@ start_service() {
     else
         run systemctl start drop-core || fail "see: systemctl status drop-core"
     fi
-    [ "$dry" = yes ] || say "the node runs: drop node info, systemctl status drop-core"
+    [ "$dry" = yes ] || say "the node runs: sudo drop node list, systemctl status drop-core"
 }
 
 uninstall() {

@@ -169,15 +169,16 @@ def test_a_hung_worker_of_another_user_is_ended(service: Service, marked: str) -
 
 
 def test_read_only_without_a_network(service: Service) -> None:
+    mine = f"drop-test-{os.getpid()}"
     script = (
-        "read m; (touch /var/lib/x 2>/dev/null && echo wrote; touch /tmp/mine && echo mine;"
+        f"read m; (touch /var/lib/x 2>/dev/null && echo wrote; touch /tmp/{mine} && echo mine;"
         " tail -n +3 /proc/net/dev | cut -d : -f 1) | tr -d ' ' | tr '\\n' ' '; echo; cat"
     )
     contain = {"filesystem": "read-only", "network": "none"}
     node = service(flow("f", contained("p", script, contain=contain)))
     with Client(node.socket_address) as client:
         assert client.call("p", b"x") == b"mine lo "
-    assert not Path("/tmp/mine").exists()
+    assert not Path("/tmp", mine).exists()
 
 
 def test_no_function_of_it_is_ever_roots(service: Service) -> None:
