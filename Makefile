@@ -17,8 +17,8 @@ EXTRAS := node,cli,dev
 NATIVE := build_ext.py $(wildcard c_src/*.[ch] c_src/programs/*.c drop/_fast/*.pyx \
 	drop/_fast/*.pxd drop/_fast/*.pxi drop/_fast/*_build.py)
 
-.PHONY: help setup run test check debug asan tsan chaos bench bench-quick fuzz fuzz-smoke c-test \
-	dist clean rpm deb
+.PHONY: help setup run test check debug asan tsan chaos sim bench bench-quick fuzz fuzz-smoke \
+	c-test dist rpm deb clean
 
 help:
 	@echo 'make setup   a private environment in .venv with everything built and installed'
@@ -29,9 +29,10 @@ help:
 	@echo 'make asan    the C tests and the Python tests under AddressSanitizer and UBSan'
 	@echo 'make tsan    the C tests under ThreadSanitizer'
 	@echo 'make fuzz    every fuzz target for FUZZ_SECONDS ($(FUZZ_SECONDS))'
+	@echo 'make sim     SIM_SEEDS ($(SIM_SEEDS)) simulated clusters in which everything goes wrong'
 	@echo 'make bench   figures beside the roofline, some minutes; bench-quick: a first look'
 	@echo 'make chaos   real nodes on networks that fail: how fast they see and miss each other'
-	@echo 'make rpm     drop-core and drop-cli as RPM packages in dist/, of trees with their own Python'
+	@echo 'make rpm     drop-core and drop-cli as RPM packages in dist/, with their own Python'
 	@echo 'make deb     the same as Debian packages'
 	@echo 'make dist    sdist and wheel in dist/'
 	@echo 'make clean   removes what was built; the environment too'
@@ -93,6 +94,13 @@ asan: build/sanitize/.built c-test
 	PYTHONPATH=$(CURDIR)/build/sanitize/site PYTHONMALLOC=malloc \
 	  ASAN_OPTIONS=$(ASAN_OPTIONS):detect_leaks=0 \
 	  LD_PRELOAD=$$($(CC) -print-file-name=libasan.so) $(BIN)/pytest -m 'not big'
+
+# SIM_NODES=0: as many as the seed says, 5 to 60.
+SIM_SEEDS ?= 200
+SIM_NODES ?= 0
+
+sim: setup
+	$(BIN)/python -m drop.testing.simulation --seeds $(SIM_SEEDS) --nodes $(SIM_NODES)
 
 # As root: it makes network namespaces. CHAOS_MINUTES of them with a fifth of all packets lost.
 CHAOS_MINUTES ?= 10

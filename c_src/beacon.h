@@ -1,7 +1,7 @@
 /* The packets by which nodes find each other: encode, seal, look, decode, verify.
  *
  * Pure: the caller owns all memory, a decoded packet borrows from its bytes, nothing is allocated.
- * The format is in docs/discovery.md; one for all types, numbers big-endian, a BLAKE2s tag at the
+ * The format is in docs/beacons.md; one for all types, numbers big-endian, a BLAKE2s tag at the
  * end. What a receiver may trust before the tag was verified: nothing; it may use it to be rid of
  * the packet sooner. */
 #ifndef DROP_BEACON_H

@@ -36,9 +36,9 @@ DROP_IN_CHILD static size_t print_score(int score, char *text)
     return length;
 }
 
-/* Another child that has changed its user at this moment, in the same memory, makes all that /proc has
- * of us root's. For a node that is not root's but may switch users, the right to pass over that is
- * kept in reserve (drop_linux_keep_capabilities): it is in force for this one call. */
+/* Another child that has changed its user at this moment, in the same memory, makes all that /proc
+ * has of us root's. For a node that is not root's but may switch users, the right to pass over that
+ * is kept in reserve (drop_linux_keep_capabilities): it is in force for this one call. */
 DROP_IN_CHILD static int open_score(void)
 {
     const char *path = "/proc/self/oom_score_adj";

@@ -70,6 +70,8 @@ int drop_herald_open(struct drop_herald **herald, const uint8_t *node_id, uint64
     made->epoll = made->wakeup = made->event = -1;
     made->interval = interval_ms * DROP_NS_PER_MS;
     made->look_at = DROP_NEVER;
+    made->budget = DROP_HERALD_BUDGET;
+    made->bad_max = DROP_HERALD_BAD_MAX;
     pthread_mutex_init(&made->mutex, NULL);
     int error = open_parts(made, node_id, incarnation, peers_max);
     if (error)
@@ -79,7 +81,8 @@ int drop_herald_open(struct drop_herald **herald, const uint8_t *node_id, uint64
     return error;
 }
 
-int drop_herald_start(struct drop_herald *herald)
+/* Under the mutex. */
+static int start(struct drop_herald *herald)
 {
     if (herald->is_running || herald->is_stopping)
         return herald->is_running ? EALREADY : ESHUTDOWN;
@@ -96,6 +99,14 @@ int drop_herald_start(struct drop_herald *herald)
     herald->is_running = true;
     pthread_setname_np(herald->thread, "drop-beacon");
     return 0;
+}
+
+int drop_herald_start(struct drop_herald *herald)
+{
+    pthread_mutex_lock(&herald->mutex);
+    int error = start(herald);
+    pthread_mutex_unlock(&herald->mutex);
+    return error;
 }
 
 /* Under the mutex, or when nobody else is there. */
@@ -237,24 +248,32 @@ void drop_herald_vouch(struct drop_herald *herald)
 
 /* ---- sockets ---- */
 
+static bool is_group(const union drop_address *address)
+{
+    return address->any.sa_family == AF_INET ? IN_MULTICAST(ntohl(address->v4.sin_addr.s_addr))
+                                             : IN6_IS_ADDR_MULTICAST(&address->v6.sin6_addr);
+}
+
 static int line_for(struct drop_herald_line *line, const struct drop_herald_socket *socket,
                     struct drop_place *destinations)
 {
-    struct sockaddr_storage address;
+    union drop_address address;
     socklen_t length = sizeof address;
-    if (getsockname(socket->fd, (struct sockaddr *)&address, &length) != 0)
+    if (getsockname(socket->fd, &address.any, &length) != 0)
         return errno;
-    if (address.ss_family != AF_INET && address.ss_family != AF_INET6)
+    int family = address.any.sa_family;
+    if (family != AF_INET && family != AF_INET6)
         return EAFNOSUPPORT;
     for (size_t i = 0; i < socket->count; i++) {
         destinations[i] = socket->destinations[i];
-        if (destinations[i].address.any.sa_family != address.ss_family)
+        if (destinations[i].address.any.sa_family != family)
             return EAFNOSUPPORT;
     }
     if (socket->count > 0)
         qsort(destinations, socket->count, sizeof *destinations, drop_place_compare);
     *line = (struct drop_herald_line){.fd = socket->fd,
-                                      .family = address.ss_family,
+                                      .family = family,
+                                      .is_group = is_group(&address),
                                       .destinations = destinations,
                                       .count = socket->count};
     return 0;
@@ -335,9 +354,11 @@ int drop_herald_set_sockets(struct drop_herald *herald, const struct drop_herald
 {
     struct drop_herald_line lines[DROP_HERALD_SOCKETS_MAX];
     size_t total = 0;
-    for (size_t i = 0; i < count && i < DROP_HERALD_SOCKETS_MAX; i++)
+    if (count > DROP_HERALD_SOCKETS_MAX)
+        return E2BIG;
+    for (size_t i = 0; i < count; i++)
         total += sockets[i].count;
-    if (count > DROP_HERALD_SOCKETS_MAX || total > DROP_HERALD_DESTINATIONS_MAX)
+    if (total > DROP_HERALD_DESTINATIONS_MAX)
         return E2BIG;
     struct drop_place *destinations = calloc(total + 1, sizeof *destinations);
     int error = destinations ? make_lines(lines, destinations, sockets, count) : ENOMEM;

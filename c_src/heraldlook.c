@@ -93,8 +93,7 @@ bool drop_herald_next_silent(struct drop_herald *herald, uint64_t least, uint32_
     uint64_t now = drop_clock_ns();
     while (!found && *cursor < herald->peers.high) {
         const struct drop_peer *at = &herald->peers.entries[(*cursor)++];
-        /* The thread may have read its clock a little later than this one was read. */
-        *silent_ns = now > at->heard_at ? now - at->heard_at : 0;
+        *silent_ns = now - at->heard_at;
         found = drop_peers_is_there(&herald->peers, at) && *silent_ns >= least;
         if (found)
             memcpy(node_id, at->node_id, DROP_BEACON_ID);

@@ -62,16 +62,18 @@ void drop_heraldsend_flush(struct drop_herald *herald)
     outbox->count = 0;
 }
 
-/* The socket for a place: the one that it came by, else the first of its family. */
+/* The socket for a place: the one that it came by, else the first of its family. Never that of a
+ * group: what it sent would come from whatever address the routes choose, and not from ours. */
 static bool find_socket(const struct drop_herald *herald, const struct drop_place *place,
                         uint16_t *socket)
 {
     int family = place->address.any.sa_family;
     *socket = place->socket;
-    if (*socket < herald->lines_count && herald->lines[*socket].family == family)
+    if (*socket < herald->lines_count && herald->lines[*socket].family == family &&
+        !herald->lines[*socket].is_group)
         return true;
     for (*socket = 0; *socket < herald->lines_count; ++*socket)
-        if (herald->lines[*socket].family == family)
+        if (herald->lines[*socket].family == family && !herald->lines[*socket].is_group)
             return true;
     return false;
 }

@@ -87,7 +87,7 @@ static void receive(struct drop_herald *herald, const struct drop_place *place,
     if (verdict == DROP_BEACON_ACCEPTED)
         react(herald, &outcome, place, now);
     else
-        herald->bad += verdict != DROP_BEACON_OWN;
+        herald->bad++; /* of our own, looped back, there are a few a second */
 }
 
 /* One system call; the packets that it brought. */
@@ -121,6 +121,7 @@ static void watch(struct drop_herald *herald, uint16_t socket, bool paused)
     struct drop_herald_line *line = &herald->lines[socket];
     struct epoll_event event = {.events = paused ? 0 : EPOLLIN, .data.u32 = socket};
     line->is_paused = paused;
+    line->was_paused = line->was_paused || paused;
     epoll_ctl(herald->epoll, EPOLL_CTL_MOD, line->fd, &event);
 }
 
@@ -132,15 +133,15 @@ static void serve(struct drop_herald *herald, uint16_t socket, uint64_t now)
         line->taken = 0;
     }
     for (unsigned batch = 0; batch < TURN_BATCHES; batch++) {
-        unsigned left = DROP_HERALD_BUDGET - line->taken;
+        unsigned left = herald->budget - line->taken;
         unsigned most = left < DROP_HERALD_BATCH ? left : DROP_HERALD_BATCH;
         unsigned came = most ? receive_batch(herald, socket, most, now) : 0;
         line->taken += came;
         herald->came += came;
-        if (came < most || line->taken == DROP_HERALD_BUDGET)
+        if (came < most || line->taken == herald->budget)
             break;
     }
-    if (line->taken == DROP_HERALD_BUDGET && !line->is_paused) {
+    if (line->taken == herald->budget && !line->is_paused) {
         herald->counters.paused++;
         watch(herald, socket, true);
     }
@@ -151,7 +152,8 @@ static void serve(struct drop_herald *herald, uint16_t socket, uint64_t now)
 /* ---- floods ---- */
 
 /* Drops of the kernel since the last look. It counts those of the filter and those of a full queue
- * in one: while there is a filter they are its own, unless the queue is found nearly full. */
+ * in one: while there is a filter they are its own, unless the queue may have been full, as the
+ * budget was used up or it is found nearly so. */
 static uint64_t count_drops(struct drop_herald *herald, uint64_t now)
 {
     uint64_t filtered = 0;
@@ -164,7 +166,9 @@ static uint64_t count_drops(struct drop_herald *herald, uint64_t now)
         uint32_t drops = info[SK_MEMINFO_DROPS] - line->drops;
         bool is_full = info[SK_MEMINFO_RMEM_ALLOC] > info[SK_MEMINFO_RCVBUF] / 4 * 3;
         line->drops = info[SK_MEMINFO_DROPS];
-        if (herald->counters.is_filtered && !is_full && !line->is_paused) {
+        is_full = is_full || line->was_paused;
+        line->was_paused = line->is_paused;
+        if (herald->counters.is_filtered && !is_full) {
             filtered += drops;
         } else if (drops > 0) {
             herald->counters.kernel_dropped += drops;
@@ -189,7 +193,7 @@ static void set_filter(struct drop_herald *herald, bool wanted)
 static void look(struct drop_herald *herald, uint64_t now)
 {
     uint64_t bad = herald->bad + count_drops(herald, now);
-    bool is_flood = bad > DROP_HERALD_BAD_MAX / LOOKS_PER_SECOND;
+    bool is_flood = bad > herald->bad_max / LOOKS_PER_SECOND;
     herald->calm = is_flood ? 0 : herald->calm + 1;
     if (is_flood && !herald->counters.is_filtered)
         set_filter(herald, true);

@@ -13,11 +13,13 @@
 struct drop_herald_line {
     int fd;
     int family;
+    bool is_group; /* bound to a multicast address: it only receives */
     struct drop_place *destinations; /* sorted, in one block with those of the others */
     size_t count;
     uint64_t slice_ends; /* ns */
     uint32_t taken;      /* packets in this slice */
     bool is_paused;
+    bool was_paused; /* since the last look after floods */
     uint32_t drops; /* the kernel's counter, as it was last */
 };
 
@@ -80,6 +82,8 @@ struct drop_herald {
     struct drop_herald_solicit solicits[DROP_HERALD_SOLICITS_MAX];
     size_t solicits_count;
 
+    uint32_t budget; /* DROP_HERALD_BUDGET, but for tests on slow machines */
+    uint64_t bad_max; /* DROP_HERALD_BAD_MAX, likewise */
     uint64_t bad; /* since the last look */
     uint64_t came; /* since the last look */
     unsigned calm; /* looks since the last one with a flood */

@@ -212,13 +212,18 @@ struct arrival {
     uint64_t now;
 };
 
+static bool is_clone(const struct drop_peers *peers, const struct drop_peer *peer)
+{
+    return memcmp(peer->node_id, peers->node_id, DROP_BEACON_ID) == 0;
+}
+
 static void hear(struct drop_peers *peers, struct drop_peer *peer, const struct arrival *arrival,
                  bool is_news)
 {
     bool changed = is_news || !says_the_same(peer, arrival->beacon);
     note(peer, arrival->beacon, arrival->keys, arrival->source);
     peer->heard_at = arrival->now;
-    if (changed) {
+    if (changed && !is_clone(peers, peer)) {
         peer->is_new = true;
         drop_peertable_queue(peers, peer);
     }
@@ -230,6 +235,8 @@ static void leave(struct drop_peers *peers, struct drop_peer *peer)
         return;
     peer->has_left = true;
     peer->asks = 0;
+    if (is_clone(peers, peer))
+        return;
     peer->is_gone = true;
     drop_peertable_queue(peers, peer);
 }
@@ -271,11 +278,9 @@ static void verify_life(struct drop_peers *peers, struct drop_peer *peer,
     peer->candidate.incarnation = 0;
     peer->asks = 0;
     peer->has_left = peer->is_gone = false;
-    if (memcmp(peer->node_id, peers->node_id, DROP_BEACON_ID) != 0) {
-        hear(peers, peer, arrival, true);
+    hear(peers, peer, arrival, true);
+    if (!is_clone(peers, peer))
         return;
-    }
-    note(peer, beacon, arrival->keys, arrival->source);
     peers->conflict = (struct drop_peers_conflict){.is_new = true,
                                                    .incarnation = beacon->incarnation,
                                                    .session = beacon->session,
@@ -372,20 +377,18 @@ bool drop_peers_has_news(const struct drop_peers *peers)
 
 enum drop_peers_happening drop_peers_take(struct drop_peers *peers, struct drop_peer **peer)
 {
-    while (peers->first_queued != 0) {
-        struct drop_peer *first = &peers->entries[peers->first_queued - 1];
-        *peer = first;
-        if (first->is_new) {
-            first->is_new = false;
-            return DROP_PEERS_HEARD;
-        }
+    if (peers->first_queued == 0)
+        return DROP_PEERS_NOTHING;
+    struct drop_peer *first = *peer = &peers->entries[peers->first_queued - 1];
+    enum drop_peers_happening happening = first->is_new    ? DROP_PEERS_HEARD
+                                          : first->is_gone ? DROP_PEERS_LEFT
+                                                           : DROP_PEERS_NOTHING;
+    if (happening == DROP_PEERS_LEFT)
+        first->is_gone = false;
+    first->is_new = false;
+    if (!first->is_gone)
         drop_peertable_unqueue(peers);
-        if (first->is_gone) {
-            first->is_gone = false;
-            return DROP_PEERS_LEFT;
-        }
-    }
-    return DROP_PEERS_NOTHING;
+    return happening;
 }
 
 bool drop_peers_take_conflict(struct drop_peers *peers, struct drop_peers_conflict *conflict)

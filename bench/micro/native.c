@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "beacons.h"
 #include "frame.h"
 #include "line.h"
 #include "logline.h"
@@ -141,6 +142,10 @@ static const struct {
     {"frames", frames},           {"frames-floor", frames_floor},
     {"packets", packets},         {"lines-checked", lines_checked},
     {"log-lines", log_lines},     {"log-lines-floor", log_lines_floor},
+    {"beacons", bench_beacons},   {"beacons-floor", bench_beacons_tag},
+    {"beacons-forged", bench_beacons_forged},
+    {"beacons-foreign", bench_beacons_foreign},
+    {"beacons-replayed", bench_beacons_replayed},
 };
 
 /* Payload bytes seen, 0 when something was wrong or there is no such case. */

@@ -8,9 +8,17 @@ from pathlib import Path
 
 from bench.build import program
 
-CASES = ("frames", "frames-floor", "packets", "lines-checked", "log-lines", "log-lines-floor")
-PAYLOAD = {"packets": 176}  # bytes of a message in the cases where it is not 100
-SOURCES = ("bench/micro/native.c", "c_src/frame.c", "c_src/line.c", "c_src/logline.c")
+BEACONS = ("beacons", "beacons-floor", "beacons-forged", "beacons-foreign", "beacons-replayed")
+FRAMES = ("frames", "frames-floor", "packets", "lines-checked", "log-lines", "log-lines-floor")
+CASES = (*FRAMES, *BEACONS)
+# Bytes of a message in the cases where it is not 100.
+PAYLOAD = {"packets": 176, **dict.fromkeys(BEACONS, 130)}
+SOURCES = (
+    "bench/micro/native.c",
+    "bench/micro/beacons.c",
+    *(f"c_src/{name}.c" for name in ("frame", "line", "logline")),
+    *(f"c_src/{name}.c" for name in ("blake2s", "beacon", "peers", "peertable")),
+)
 
 
 def executable() -> Path:

@@ -10,7 +10,7 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 
-EXTENSIONS = ("reactor", "codec", "logger", "spawn", "load", "_linux")
+EXTENSIONS = ("reactor", "codec", "logger", "spawn", "load", "herald", "_linux")
 
 
 class _MissingExtension:

@@ -59,6 +59,9 @@ class Conflict(NamedTuple):
     source: str
 
 
+Happening = Heard | Left | Conflict
+
+
 cdef str _source(const drop_place *place):
     cdef const uint8_t *at
     if place.address.any.sa_family == AF_INET:
@@ -349,7 +352,7 @@ cdef class Herald:
         return peers
 
     def statistics(self):
-        """Counters since the start; what they mean is in docs/discovery.md."""
+        """Counters since the start; what they mean is in docs/beacons.md."""
         cdef drop_herald_statistics now
         with nogil:
             drop_herald_statistics_read(self._herald, &now)
