@@ -1,7 +1,7 @@
-# What rpm and dpkg run around the files of drop-core; both builds put it before their own few lines.
+# What rpm and dpkg run around the files of drop-core; both builds put it before their own lines.
 # shellcheck shell=sh
-# POSIX sh with set -e in force. Everything can be done twice, and where systemd does not run (a root
-# directory that is being prepared, a container) nothing is started.
+# POSIX sh with set -e in force. Everything can be done twice, and where systemd does not run (a
+# root directory that is being prepared, a container) nothing is started.
 
 make_users() {
     getent passwd drop-core > /dev/null && getent passwd drop > /dev/null && return
@@ -41,7 +41,8 @@ reload_units() {
 
 # Enabled or not, as the distribution's presets say; nothing is started.
 preset_service() {
-    ! command -v systemctl > /dev/null || systemctl preset drop-core.service > /dev/null 2>&1 || true
+    ! command -v systemctl > /dev/null ||
+        systemctl preset drop-core.service > /dev/null 2>&1 || true
 }
 
 # A node that runs drains and starts again with the new files; one that does not run stays so.
