@@ -102,19 +102,25 @@ DROP_IN_CHILD enum drop_spawn_step drop_confine_limits(const struct drop_confine
 }
 
 /* Ambient ones first: they would be granted again at exec to a user other than root. Root gets all
- * of the bounding set at exec, so there that goes too; others need a capability for it and do not
- * need it. */
+ * of the bounding set at exec, so there that goes too, and everything else at once. Others lose what
+ * is permitted at exec; until then they keep it, out of force: a debugger of the same user has to
+ * have as much, and this process has the node's memory still (see change_user in spawner.c). */
 DROP_IN_CHILD static int drop_capabilities(void)
 {
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct left[_LINUX_CAPABILITY_U32S_3] = {{0}, {0}};
     if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0 && errno != EINVAL)
         return -1;
-    if (syscall(SYS_geteuid) == 0)
+    if (syscall(SYS_geteuid) == 0) {
         for (int capability = 0; capability <= CAPABILITY_MAX; capability++)
             if (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0 && errno != EINVAL)
                 return -1;
-    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {{0}, {0}};
-    return (int)syscall(SYS_capset, &header, none);
+    } else if (syscall(SYS_capget, &header, left) != 0) {
+        return -1;
+    }
+    for (int i = 0; i < _LINUX_CAPABILITY_U32S_3; i++)
+        left[i].effective = left[i].inheritable = 0;
+    return (int)syscall(SYS_capset, &header, left);
 }
 
 DROP_IN_CHILD enum drop_spawn_step
