@@ -157,8 +157,8 @@ def spawn(rights: list[str], options: str, *, keep: bool) -> subprocess.Complete
 
 @pytest.mark.parametrize("dropped", [True, False])
 def test_a_worker_gives_up_what_its_parent_would_hand_on(service: Service, dropped: bool) -> None:
-    """Here the parent keeps nothing to itself: what it would hand on (inheritable, ambient) ends with
-    the change of user, and `no_capabilities` takes the rest."""
+    """Here the parent keeps nothing to itself: what it would hand on (inheritable, ambient) ends
+    with the change of user, and `no_capabilities` takes the rest."""
     ran = spawn(ambient(), f"no_capabilities={dropped}", keep=False)
     rights = dict(re.findall(r"Cap(\w+):\t(\w+)", ran.stdout))
     assert rights.pop("Inh") == f"{0 if dropped else NEEDED:016x}"  # worth nothing by itself
