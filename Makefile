@@ -18,7 +18,7 @@ NATIVE := build_ext.py $(wildcard c_src/*.[ch] c_src/programs/*.c drop/_fast/*.p
 	drop/_fast/*.pxd drop/_fast/*.pxi drop/_fast/*_build.py)
 
 .PHONY: help setup run test check debug asan tsan chaos sim bench bench-quick fuzz fuzz-smoke \
-	c-test dist tree wheels clean
+	c-test dist tree wheels rpm deb clean
 
 help:
 	@echo 'make setup   a private environment in .venv with everything built and installed'
@@ -32,6 +32,8 @@ help:
 	@echo 'make sim     SIM_SEEDS ($(SIM_SEEDS)) simulated clusters in which everything goes wrong'
 	@echo 'make bench   figures beside the roofline, some minutes; bench-quick: a first look'
 	@echo 'make chaos   real nodes on networks that fail: how fast they see and miss each other'
+	@echo 'make rpm     drop-core and drop-cli as RPM packages in dist/, with their own Python'
+	@echo 'make deb     the same as Debian packages'
 	@echo 'make dist    sdist and wheel in dist/'
 	@echo 'make tree    DROP with its own Python in build/drop-tree/, for any x86_64 Linux since 2014'
 	@echo 'make wheels  manylinux2014 wheels in dist/'
@@ -123,6 +125,12 @@ tree: setup
 
 wheels: setup
 	$(BIN)/python packaging/wheels/build --output dist
+
+# What packaging/tree/build made before and nothing has changed since is not made again.
+rpm deb: setup
+	$(BIN)/python packaging/tree/build --output build/drop-tree
+	$(BIN)/python packaging/tree/build --client --output build/drop-client
+	packaging/$@/build --tree build/drop-tree --client-tree build/drop-client --output dist
 
 clean:
 	rm -rf build dist $(VENV) *.egg-info
