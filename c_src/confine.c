@@ -102,8 +102,8 @@ DROP_IN_CHILD enum drop_spawn_step drop_confine_limits(const struct drop_confine
 }
 
 /* Ambient ones first: they would be granted again at exec to a user other than root. Root gets all
- * of the bounding set at exec, so there that goes too, and everything else at once. Others lose what
- * is permitted at exec; until then they keep it, out of force: a debugger of the same user has to
+ * of the bounding set at exec, so there that goes too, and all else at once. Others lose what is
+ * permitted at exec; until then they keep it, out of force: a debugger of the same user has to
  * have as much, and this process has the node's memory still (see change_user in spawner.c). */
 DROP_IN_CHILD static int drop_capabilities(void)
 {

@@ -89,11 +89,11 @@ DROP_IN_CHILD static void close_the_rest(void)
  * "the process" is, as far as its memory tells, the parent.
  *
  * A process of another user that shares the node's memory looks like a gift to everything else of
- * that user, which may attach to it as a debugger. It may not: whoever attaches has to have all that
- * is permitted to it, and so it keeps the node's capabilities, out of force, until it executes
+ * that user, which may attach to it as a debugger. It may not: whoever attaches has to have all
+ * that is permitted to it, and so it keeps the node's capabilities, out of force, until it executes
  * something, which ends them. (A change of user also makes the memory undumpable, which forbids
- * attaching too; but another thread, whose child is done, may have set that back by then. See
- * keep_dumpable().) */
+ * attaching too; but another thread, whose child is done, may have set that back by then: see
+ * keep_dumpable.) */
 DROP_IN_CHILD static enum drop_spawn_step change_user(uid_t uid, gid_t gid)
 {
     size_t count = gid == DROP_SPAWN_UNCHANGED ? 0 : 1;
