@@ -88,6 +88,11 @@ class Node:
             found: dict[str, Any] = client.control("node.list")["beacons"]
         return found
 
+    def known(self) -> int:
+        """Other nodes that it lists as alive."""
+        with self._client() as client:
+            return sum(each["state"] == "alive" for each in client.control("node.list")["nodes"])
+
     def statistics(self) -> dict[str, Any]:
         with self._client() as client:
             return client.statistics()
