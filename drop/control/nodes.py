@@ -61,6 +61,8 @@ async def node_forget(node: Node, request: Document) -> Document:
         each for each in members if len(wanted) >= 4 and each["id"].startswith(wanted.lower())
     ]
     if not found:
+        if wanted == node.settings.name:
+            raise NodesError("conflict", f"{wanted} is this node, and stays on its own list")
         hint = similar(wanted, [each["name"] for each in members])
         raise NodesError("not_found", f"no node {wanted!r} has been seen{hint}")
     if len(found) > 1:
