@@ -38,6 +38,7 @@ Document = dict[str, Any]
 Report = Callable[..., None]
 
 SWITCHED_OFF = "discovery is switched off (`discovery.enabled` in the configuration)"
+KEPT = "{fault}; what was read before it is used until the node ends"
 NO_KEY = "no key, so no discovery: `drop key generate` makes one ({path})"
 
 
@@ -66,6 +67,7 @@ class Discovery:
             [settings.key_file, settings.hosts_file, *iface_variable.files()]
         )
         self._keys: tuple[bytes, ...] = ()
+        self._key_fault = ""  # why the key file is not taken
         self._identity: IdentityFile | None = None
         self.herald: Herald | None = None
         self.roster: Roster | None = None
@@ -78,7 +80,7 @@ class Discovery:
         if not self._settings.discovery.enabled:
             return
         self._read_keys()
-        if not self._keys:
+        if not self._keys and not self._key_fault:  # which has been told
             self._report("info", "no_discovery", text=self.reason)
         self._timer = self._clock.call_later(LOOK_SECONDS, self._every_second)
 
@@ -196,7 +198,12 @@ class Discovery:
         """Reads the key file; returns how many keys are in it. Raises ConfigurationError: then
         those that were there before stay."""
         path = self._settings.key_file
-        found = keys.load(path) if os.path.lexists(path) else ()
+        try:
+            found = keys.load(path) if os.path.lexists(path) else ()
+        except ConfigurationError as error:
+            self._key_fault = str(error)
+            raise
+        self._key_fault = ""
         if found != self._keys:
             self._keys = found
             prints = ", ".join(keys.fingerprint(key) for key in found)
@@ -215,12 +222,14 @@ class Discovery:
 
     @property
     def reason(self) -> str | None:
-        """Why there are no beacons, if there are none."""
+        """Why there are no beacons, or will be none after the next start."""
         if not self._settings.discovery.enabled:
             return SWITCHED_OFF
         if not self._keys:
-            return NO_KEY.format(path=self._settings.key_file)
-        return self.presence.fault if self.presence is not None else None
+            return self._key_fault or NO_KEY.format(path=self._settings.key_file)
+        if self.presence is not None and self.presence.fault:
+            return self.presence.fault
+        return KEPT.format(fault=self._key_fault) if self._key_fault else None
 
     # --- to look at ---
 

@@ -19,7 +19,8 @@ class WatchedFiles:
         self._stamps: dict[str, Stamp] = {path: _stamp(path) for path in paths}
 
     def changed(self) -> set[str]:
-        """Those that were written, replaced, made or removed since the last look."""
+        """Those that were written, replaced, made or removed, or got another owner or mode, since
+        the last look."""
         found = set()
         for path, before in self._stamps.items():
             now = _stamp(path)
@@ -35,4 +36,5 @@ def _stamp(path: str) -> Stamp:
         status = os.stat(path)
     except OSError:
         return None
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+    # Not the time of its content: who may read it counts, too (`chmod 600` of a key).
+    return status.st_dev, status.st_ino, status.st_size, status.st_ctime_ns

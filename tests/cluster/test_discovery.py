@@ -172,6 +172,22 @@ def test_without_a_key_a_node_says_so_and_stays_alone(fleet: Fleet) -> None:
     fleet[0].wait(lambda states: states == {"n1": "alive"}, "n0 got the key")
 
 
+def test_a_key_that_others_can_read_is_named_until_its_mode_is_right(fleet: Fleet) -> None:
+    def reason() -> str:
+        return str(fleet[0].ask("node.list")["beacons"]["reason"] or "")
+
+    key = fleet.directory(0) / "key"
+    key.chmod(0o644)
+    fleet.start(0, 1)
+    assert f"chmod 600 {key}" in reason()
+    key.chmod(0o600)
+    fleet[0].wait(lambda states: states == {"n1": "alive"}, "n0 takes the key")
+    assert reason() == ""
+    key.chmod(0o644)
+    fleet[0].wait(lambda _: "until the node ends" in reason(), "the mode is noticed")
+    assert fleet[0].states() == {"n1": "alive"}
+
+
 def test_nodes_without_ipv4(fleet: Fleet) -> None:
     for number in (0, 1):
         fleet.network.node(number).ip(f"addr del 10.80.0.{number + 1}/24 dev eth0")
