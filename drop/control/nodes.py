@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from drop.cluster.membership import MembershipError
@@ -15,6 +16,10 @@ WATCH_SECONDS_MAX = 60.0
 """How long one question for changes is held."""
 WATCHERS_MAX = 16
 """At a time: each keeps one of the control pool's places."""
+ID_DIGITS_MIN = 4
+"""Of an id that stands for the whole."""
+SHOWN_MAX = 100
+"""Characters of a wrong value, and ids to choose from, that a text repeats."""
 
 
 class NodesError(Exception):
@@ -55,22 +60,41 @@ async def node_forget(node: Node, request: Document) -> Document:
     """Takes `node`, a name or the begin of an id, off the list. Raises NodesError."""
     wanted = request.get("node")
     if not isinstance(wanted, str) or not wanted:
-        raise NodesError("bad_request", f"`node`: found {wanted!r}, expected a name or an id")
-    members = node.discovery.members()
-    found = [each for each in members if wanted == each["name"]] or [
-        each for each in members if len(wanted) >= 4 and each["id"].startswith(wanted.lower())
-    ]
-    if not found:
-        hint = similar(wanted, [each["name"] for each in members])
-        raise NodesError("not_found", f"no node {wanted!r} has been seen{hint}")
-    if len(found) > 1:
-        ids = ", ".join(each["id"] for each in found)
-        raise NodesError("conflict", f"several nodes are called {wanted!r}; say which id: {ids}")
+        text = f"`node`: found {repr(wanted)[:SHOWN_MAX]}, expected a name or an id"
+        raise NodesError("bad_request", text)
+    found = _the_one(node, wanted)
     try:
-        node.discovery.forget(bytes.fromhex(found[0]["id"]))
+        node.discovery.forget(bytes.fromhex(found["id"]))
     except MembershipError as error:
         raise NodesError("conflict", str(error)) from None
-    return {"id": found[0]["id"], "name": found[0]["name"]}
+    return {"id": found["id"], "name": found["name"]}
+
+
+def _the_one(node: Node, wanted: str) -> Document:
+    """The member of that name, or whose id begins so. Raises NodesError."""
+    own: Document
+    own, *members = node.discovery.document()["nodes"]
+    found: list[Document] = [each for each in members if wanted == each["name"]] or [
+        each
+        for each in members
+        if len(wanted) >= ID_DIGITS_MIN and each["id"].startswith(wanted.lower())
+    ]
+    if not found:
+        raise NodesError("not_found", _unknown(wanted, own, [each["name"] for each in members]))
+    if len(found) > 1:
+        ids = ", ".join(f"{each['id']} ({each['state']})" for each in found[:SHOWN_MAX])
+        text = f"{len(found)} nodes have the name {wanted!r}, or an id that begins so; which: {ids}"
+        raise NodesError("conflict", text)
+    return found[0]
+
+
+def _unknown(wanted: str, own: Document, names: list[str]) -> str:
+    whole = len(wanted) >= ID_DIGITS_MIN
+    if wanted == own["name"] or (whole and own["id"].startswith(wanted.lower())):
+        return f"{wanted!r} is the node that is asked, and on no list of its own"
+    short = f"; of an id, at least {ID_DIGITS_MIN} digits are needed"
+    hint = similar(wanted[:SHOWN_MAX], names) or ("" if whole else short)
+    return f"no node {wanted[:SHOWN_MAX]!r} has been seen{hint}"
 
 
 async def node_interfaces(node: Node, request: Document) -> Document:
@@ -88,6 +112,8 @@ async def node_reload_keys(node: Node, request: Document) -> Document:
 
 def _number(request: Document, key: str, default: float) -> float:
     value = request.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-        raise NodesError("bad_request", f"`{key}`: found {value!r}, expected a number from 0")
-    return value
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if is_number and 0 <= value < math.inf:  # which no NaN is
+        return float(value)
+    text = f"`{key}`: found {repr(value)[:SHOWN_MAX]}, expected a number from 0"
+    raise NodesError("bad_request", text)
