@@ -95,11 +95,18 @@ def unverified(peers: Iterable[Peer]) -> list[Document]:
 
 
 def beacons(
-    counted: Mapping[str, int], *, reason: str | None, port: int, keys: Sequence[str]
+    counted: Mapping[str, int],
+    *,
+    reason: str | None,
+    key_fault: str | None,
+    port: int,
+    keys: Sequence[str],
 ) -> Document:
-    """How beacons do; `reason` says why there are none, if there are none."""
+    """How beacons do; `reason` says why there are none, if there are none; `key_fault` why other
+    keys are used than are in the file."""
     return {
         "reason": reason,
+        "key_fault": key_fault,
         "port": port,
         "keys": list(keys),
         "dropped": {name: counted.get(name, 0) for name in DROP_REASONS},

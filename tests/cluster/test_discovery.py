@@ -121,7 +121,9 @@ def test_beacons_to_listed_hosts(network: Network, var_dir: Path) -> None:
     with Fleet(network, var_dir) as fleet:
         for number in range(3):
             others = [network.node(each).address for each in range(3) if each != number]
-            text = f"# the others\n{others[0]}\\n {others[1]}\nnonsense/24 x\n"
+            # Names that nobody answers for, or late: they keep nobody waiting.
+            names = " ".join(f"nosuch{each}.invalid" for each in range(20))
+            text = f"# {names}\\n {names}\n{others[0]}\\n {others[1]}\nnonsense/24 x\n"
             (fleet.directory(number) / "drop-hosts").write_text(text)
         fleet.start(0, 1, 2, 3)  # n3 has no file: it speaks by multicast, and the others do not
         for number in range(3):
@@ -167,8 +169,21 @@ def test_without_a_key_a_node_says_so_and_stays_alone(fleet: Fleet) -> None:
     fleet.start(0, 1)
     reply = fleet[0].ask("node.list")
     assert "no key" in reply["beacons"]["reason"]
-    fleet.give_key(0, fleet.key)  # noticed without a word
+    key = fleet.directory(0) / "key"
+    key.mkdir()
+    assert "is not a file" in fleet[0].refused("node.reload_keys")
+    assert "is not a file" in fleet[0].ask("node.list")["beacons"]["reason"]
+    key.rmdir()
+    fleet.give_key(0, fleet.key)
+    key.chmod(0o644)
+    assert "has the mode 0644" in fleet[0].refused("node.reload_keys")
+    key.chmod(0o600)  # noticed without a word
     fleet[0].wait(lambda states: states == {"n1": "alive"}, "n0 got the key")
+    key.chmod(0o644)
+    assert "has the mode 0644" in fleet[0].refused("node.reload_keys")
+    beacons = fleet[0].ask("node.list")["beacons"]
+    assert "has the mode 0644" in beacons["key_fault"]
+    assert beacons["reason"] is None  # the key from before stays
 
 
 def test_nodes_without_ipv4(fleet: Fleet) -> None:
