@@ -113,8 +113,7 @@ def _notes(reply: Document) -> list[str]:
     """What keeps nodes from finding each other, as far as this one can tell."""
     beacons = reply["beacons"]
     notes = [beacons["reason"]] if beacons["reason"] else []
-    if beacons.get("key_fault") and not beacons["reason"]:
-        notes.append(f"{beacons['key_fault']}; the keys from before are used")
+    notes += [f"warning: {each}" for each in beacons.get("warnings", [])]
     dropped = {
         reason: count
         for reason, count in beacons["dropped"].items()

@@ -258,7 +258,7 @@ class Discovery:
             return f"no discovery: {self._key_fault}"
         if not self._keys:
             return NO_KEY.format(path=self._settings.key_file)
-        return self.presence.fault if self.presence is not None else None
+        return self.presence.reason if self.presence is not None else None
 
     # --- to look at ---
 
@@ -272,11 +272,17 @@ class Discovery:
             "beacons": listing.beacons(
                 counted,
                 reason=self.reason,
-                key_fault=self._key_fault,
+                warnings=self._warnings(),
                 port=self._settings.discovery.port,
                 keys=[keys.fingerprint(key) for key in self._keys],
             ),
         }
+
+    def _warnings(self) -> list[str]:
+        found = [self.presence.warning] if self.presence else []
+        if self._keys and self._key_fault and self.herald is not None:
+            found.append(f"{self._key_fault}; the keys from before are used")
+        return [each for each in found if each]
 
     def members(self) -> list[Document]:
         """All that have been seen and not forgotten, by name."""

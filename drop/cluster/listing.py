@@ -98,15 +98,14 @@ def beacons(
     counted: Mapping[str, int],
     *,
     reason: str | None,
-    key_fault: str | None,
+    warnings: Sequence[str],
     port: int,
     keys: Sequence[str],
 ) -> Document:
-    """How beacons do; `reason` says why there are none, if there are none; `key_fault` why other
-    keys are used than are in the file."""
+    """How beacons do; `reason` says why there are none, if there are none."""
     return {
         "reason": reason,
-        "key_fault": key_fault,
+        "warnings": list(warnings),
         "port": port,
         "keys": list(keys),
         "dropped": {name: counted.get(name, 0) for name in DROP_REASONS},

@@ -93,6 +93,19 @@ class Presence:
         self._cancel()
         self._names.close()
 
+    @property
+    def reason(self) -> str | None:
+        """Why there are no beacons, if there are none."""
+        if self.fault is None and self.choice is not None and self.choice.interface is None:
+            return self.choice.why
+        return self.fault
+
+    @property
+    def warning(self) -> str | None:
+        """What keeps the beacons that there are from others, as far as this node can tell."""
+        listed = self.place is not None and bool(self.place.destinations)
+        return None if self.choice is None or listed else self.choice.warning
+
     def document(self) -> dict[str, Any]:
         """What `drop node interfaces` shows."""
         assert self.choice is not None

@@ -52,28 +52,38 @@ class Host:
 
     def states(self) -> dict[str, str]:
         """State by name of every node that this one lists, itself left out."""
-        nodes = self.ask("node.list")["nodes"]
-        return {each["name"]: each["state"] for each in nodes if each["state"] != "self"}
+        return _states(self.ask("node.list"))
 
     def wait(self, told: Callable[[dict[str, str]], bool], what: str = "") -> float:
         """Until `told(states)`; returns the seconds it took."""
         begin = time.monotonic()
-        while True:
-            reply = self.ask("node.list")
-            nodes = [each for each in reply["nodes"] if each["state"] != "self"]
-            states = {each["name"]: each["state"] for each in nodes}
-            passed = time.monotonic() - begin
-            if told(states):
-                return passed
-            if passed > WAIT_SECONDS_MAX:
-                raise AssertionError(f"{what}: still {states}\n{self.running.output}")
-            self.ask("node.watch", revision=reply["revision"], seconds=1.0)
+        self.until(lambda reply: told(_states(reply)), what)
+        return time.monotonic() - begin
+
+    def until(
+        self, told: Callable[[Document], bool], what: str = "", *, seconds: float = 1.0
+    ) -> None:
+        """Until `told` of what `node.list` answers; asked again at every change, and after
+        `seconds` for what is no change of a node."""
+        begin = time.monotonic()
+        while not told(reply := self.ask("node.list")):
+            if time.monotonic() - begin > WAIT_SECONDS_MAX:
+                raise AssertionError(f"{what}: still {reply}\n{self.running.output}")
+            self.ask("node.watch", revision=reply["revision"], seconds=seconds)
+
+    def until_beacons(self, told: Callable[[Document], bool], what: str = "") -> None:
+        """Until `told` of the figures and faults of its beacons."""
+        self.until(lambda reply: told(reply["beacons"]), what, seconds=0.1)
 
     def end(self) -> None:
         """The client's end; the node's is the fleet's."""
         if self._client is not None:
             self._client.close()
             self._client = None
+
+
+def _states(reply: Document) -> dict[str, str]:
+    return {each["name"]: each["state"] for each in reply["nodes"] if each["state"] != "self"}
 
 
 class Fleet:

@@ -91,8 +91,7 @@ def test_nodes_with_another_key_stay_strangers(fleet: Fleet) -> None:
     fleet.give_key(1, os.urandom(32))
     fleet.start(0, 1, 2)
     fleet[0].wait(lambda states: states == {"n2": "alive"}, "n2 has the key")
-    while not fleet[0].ask("node.list")["beacons"]["dropped"]["foreign"]:
-        fleet[0].ask("node.watch", revision=fleet[0].ask("node.list")["revision"], seconds=0.2)
+    fleet[0].until_beacons(lambda beacons: beacons["dropped"]["foreign"] > 0, "n1 is foreign")
     assert set(fleet[0].states()) == {"n2"}
 
 
@@ -182,7 +181,7 @@ def test_without_a_key_a_node_says_so_and_stays_alone(fleet: Fleet) -> None:
     key.chmod(0o644)
     assert "has the mode 0644" in fleet[0].refused("node.reload_keys")
     beacons = fleet[0].ask("node.list")["beacons"]
-    assert "has the mode 0644" in beacons["key_fault"]
+    assert "has the mode 0644" in beacons["warnings"][0]
     assert beacons["reason"] is None  # the key from before stays
 
 
@@ -195,6 +194,15 @@ def test_nodes_without_ipv4(fleet: Fleet) -> None:
     assert fleet.network.node(1).address6 in found["addresses"]
 
 
+def test_an_interface_without_multicast_is_said_until_hosts_are_listed(fleet: Fleet) -> None:
+    fleet.network.node(0).ip("link set eth0 multicast off")
+    fleet.start(0, 1)
+    fleet[0].until_beacons(lambda beacons: "carries no multicast" in str(beacons["warnings"]))
+    (fleet.directory(0) / "drop-hosts").write_text(f"{fleet.network.node(1).address}\n")
+    fleet[0].wait(lambda states: states == {"n1": "alive"}, "n1 is listed")
+    assert fleet[0].ask("node.list")["beacons"]["warnings"] == []
+
+
 def test_the_named_interface_is_waited_for(network: Network, var_dir: Path) -> None:
     with Fleet(network, var_dir, {"DROP_IFACE": "lan0"}) as fleet:
         fleet.network.node(1).ip(
@@ -204,6 +212,7 @@ def test_the_named_interface_is_waited_for(network: Network, var_dir: Path) -> N
         document = fleet[0].ask("node.interfaces")
         assert document["choice"] is None
         assert "waiting for lan0" in document["why"]
+        fleet[0].until_beacons(lambda beacons: "waiting for lan0" in str(beacons["reason"]))
         node = fleet.network.node(0)
         node.ip("link set eth0 down", "link set eth0 name lan0", "link set lan0 up")
         fleet[0].wait(lambda states: states == {"n1": "alive"}, "lan0 came")
