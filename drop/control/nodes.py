@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from typing import Any
 
@@ -16,6 +17,8 @@ WATCH_SECONDS_MAX = 60.0
 """How long one question for changes is held."""
 WATCHERS_MAX = 16
 """At a time: each keeps one of the control pool's places."""
+HELD_SECONDS_MIN = 1.0
+"""Before a question makes room for another: however many watch, they ask 16 times a second."""
 ID_DIGITS_MIN = 4
 """Of an id that stands for the whole."""
 SHOWN_MAX = 100
@@ -36,24 +39,39 @@ async def node_list(node: Node, request: Document) -> Document:
 
 
 class Watchers:
-    """Bounded: who watches waits, and so holds what others need."""
+    """Bounded: who watches waits, and so holds what others need. The node is not told that a client
+    has gone, so whoever waits for longest makes room: if it is still there, it asks again."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._count = 0
+        self._held: dict[asyncio.Future[None], float] = {}  # since when, the longest first
 
     async def node_watch(self, request: Document) -> Document:
         """What changed since `revision`; waits for something, up to `seconds`. Raises
         NodesError."""
-        revision = _number(request, "revision", 0)
-        seconds = min(float(_number(request, "seconds", WATCH_SECONDS_MAX)), WATCH_SECONDS_MAX)
-        if self._count >= WATCHERS_MAX:
-            raise NodesError("conflict", f"{WATCHERS_MAX} watch already; end one of them")
-        self._count += 1
+        revision = int(_number(request, "revision", 0))
+        seconds = min(_number(request, "seconds", WATCH_SECONDS_MAX), WATCH_SECONDS_MAX)
+        self._make_room()
+        discovery = self._node.discovery
+        give_way = asyncio.get_running_loop().create_future()
+        self._held[give_way] = self._node.clock.now()
+        changes = asyncio.ensure_future(discovery.changes(revision, seconds))
         try:
-            return (await self._node.discovery.changes(int(revision), seconds))._asdict()
+            await asyncio.wait((changes, give_way), return_when=asyncio.FIRST_COMPLETED)
+            found = await (changes if changes.done() else discovery.changes(revision, 0))
+            return found._asdict()
         finally:
-            self._count -= 1
+            changes.cancel()
+            self._held.pop(give_way, None)
+
+    def _make_room(self) -> None:
+        if len(self._held) < WATCHERS_MAX:
+            return
+        longest, since = next(iter(self._held.items()))
+        if self._node.clock.now() - since < HELD_SECONDS_MIN:
+            raise NodesError("conflict", f"{WATCHERS_MAX} watch already; end one of them")
+        del self._held[longest]
+        longest.set_result(None)
 
 
 async def node_forget(node: Node, request: Document) -> Document:

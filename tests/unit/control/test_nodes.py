@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from drop.cluster.history import Changes
-from drop.control.nodes import WATCH_SECONDS_MAX, NodesError, Watchers, node_forget
+from drop.control.nodes import (
+    HELD_SECONDS_MIN,
+    WATCH_SECONDS_MAX,
+    WATCHERS_MAX,
+    NodesError,
+    Watchers,
+    node_forget,
+)
+from drop.testing.clock import FakeClock
 
 NODES = [
     {"id": "aaaa" * 8, "name": "n0", "state": "self"},
@@ -23,6 +32,7 @@ class Discovery:
     def __init__(self) -> None:
         self.forgotten: list[str] = []
         self.watched: list[tuple[int, float]] = []
+        self.holds = False
 
     def document(self) -> dict[str, Any]:
         return {"nodes": NODES}
@@ -32,12 +42,14 @@ class Discovery:
 
     async def changes(self, revision: int, seconds: float) -> Changes:
         self.watched.append((revision, seconds))
+        if seconds and self.holds:
+            await asyncio.get_running_loop().create_future()
         return Changes(revision, [], False)
 
 
 @pytest.fixture
 def node() -> Any:
-    return SimpleNamespace(discovery=Discovery())
+    return SimpleNamespace(discovery=Discovery(), clock=FakeClock())
 
 
 async def refused(node: Any, wanted: object) -> str:
@@ -89,3 +101,25 @@ async def test_odd_numbers_are_refused(node: Any, key: str, value: object) -> No
 async def test_huge_numbers_are_cut(node: Any) -> None:
     await Watchers(node).node_watch({"revision": 1.5, "seconds": 1e300})
     assert node.discovery.watched == [(1, WATCH_SECONDS_MAX)]
+
+
+async def test_whoever_waits_for_longest_makes_room(node: Any) -> None:
+    node.discovery.holds = True
+    watchers = Watchers(node)
+
+    def watch(revision: int) -> asyncio.Task[dict[str, Any]]:
+        return asyncio.ensure_future(watchers.node_watch({"revision": revision, "seconds": 9}))
+
+    held = [watch(number) for number in range(WATCHERS_MAX)]
+    await asyncio.sleep(0)
+    with pytest.raises(NodesError, match="16 watch already"):
+        await watch(99)
+    node.clock.advance(HELD_SECONDS_MIN)
+    held.append(watch(16))
+    assert (await held[0])["revision"] == 0
+    assert not any(each.done() for each in held[1:])
+    for each in held[1:]:
+        each.cancel()
+    await asyncio.gather(*held[1:], return_exceptions=True)
+    node.discovery.holds = False  # and nobody is counted who has gone
+    assert (await watch(17))["revision"] == 17
