@@ -17,8 +17,8 @@ EXTRAS := node,cli,dev
 NATIVE := build_ext.py $(wildcard c_src/*.[ch] c_src/programs/*.c drop/_fast/*.pyx \
 	drop/_fast/*.pxd drop/_fast/*.pxi drop/_fast/*_build.py)
 
-.PHONY: help setup run test check debug asan tsan chaos bench bench-quick fuzz fuzz-smoke c-test \
-	dist clean
+.PHONY: help setup run test check debug asan tsan chaos sim bench bench-quick fuzz fuzz-smoke \
+	c-test dist tree wheels rpm deb clean
 
 help:
 	@echo 'make setup   a private environment in .venv with everything built and installed'
@@ -29,9 +29,14 @@ help:
 	@echo 'make asan    the C tests and the Python tests under AddressSanitizer and UBSan'
 	@echo 'make tsan    the C tests under ThreadSanitizer'
 	@echo 'make fuzz    every fuzz target for FUZZ_SECONDS ($(FUZZ_SECONDS))'
+	@echo 'make sim     SIM_SEEDS ($(SIM_SEEDS)) simulated clusters in which everything goes wrong'
 	@echo 'make bench   figures beside the roofline, some minutes; bench-quick: a first look'
 	@echo 'make chaos   real nodes on networks that fail: how fast they see and miss each other'
+	@echo 'make rpm     drop-core and drop-cli as RPM packages in dist/, with their own Python'
+	@echo 'make deb     the same as Debian packages'
 	@echo 'make dist    sdist and wheel in dist/'
+	@echo 'make tree    DROP with its own Python in build/drop-tree/, for any x86_64 Linux since 2014'
+	@echo 'make wheels  manylinux2014 wheels in dist/'
 	@echo 'make clean   removes what was built; the environment too'
 
 # ---- environment and extensions -----------------------------------------------------------------
@@ -92,6 +97,13 @@ asan: build/sanitize/.built c-test
 	  ASAN_OPTIONS=$(ASAN_OPTIONS):detect_leaks=0 \
 	  LD_PRELOAD=$$($(CC) -print-file-name=libasan.so) $(BIN)/pytest -m 'not big'
 
+# SIM_NODES=0: as many as the seed says, 5 to 60.
+SIM_SEEDS ?= 200
+SIM_NODES ?= 0
+
+sim: setup
+	$(BIN)/python -m drop.testing.simulation --seeds $(SIM_SEEDS) --nodes $(SIM_NODES)
+
 # As root: it makes network namespaces. CHAOS_MINUTES of them with a fifth of all packets lost.
 CHAOS_MINUTES ?= 10
 chaos: setup
@@ -105,6 +117,20 @@ include tests/fuzz/rules.mk
 dist: setup
 	rm -rf dist
 	$(BIN)/python -m build --outdir dist
+
+# Both compile CPython once, which takes some minutes and Debian's sources; see packaging/README.md.
+tree: setup
+	$(BIN)/python packaging/tree/build --output build/drop-tree
+	DROP_TREE=$(CURDIR)/build/drop-tree $(BIN)/pytest tests/system/test_tree_runs.py
+
+wheels: setup
+	$(BIN)/python packaging/wheels/build --output dist
+
+# What packaging/tree/build made before and nothing has changed since is not made again.
+rpm deb: setup
+	$(BIN)/python packaging/tree/build --output build/drop-tree
+	$(BIN)/python packaging/tree/build --client --output build/drop-client
+	packaging/$@/build --tree build/drop-tree --client-tree build/drop-client --output dist
 
 clean:
 	rm -rf build dist $(VENV) *.egg-info

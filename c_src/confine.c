@@ -36,13 +36,42 @@ DROP_IN_CHILD static size_t print_score(int score, char *text)
     return length;
 }
 
+/* Another child that has changed its user at this moment, in the same memory, makes all that /proc
+ * has of us root's. For a node that is not root's but may switch users, the right to pass over that
+ * is kept in reserve (drop_linux_keep_capabilities): it is in force for this one call. */
+DROP_IN_CHILD static int open_score(void)
+{
+    const char *path = "/proc/self/oom_score_adj";
+    int file = open(path, O_WRONLY | O_CLOEXEC);
+    if (file >= 0 || errno != EACCES)
+        return file;
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct own[_LINUX_CAPABILITY_U32S_3];
+    if (syscall(SYS_capget, &header, own) != 0)
+        return -1;
+    const uint32_t before = own[0].effective;
+    own[0].effective |= own[0].permitted & (1u << CAP_DAC_OVERRIDE);
+    if (syscall(SYS_capset, &header, own) != 0)
+        return -1;
+    file = open(path, O_WRONLY | O_CLOEXEC);
+    int error = errno;
+    own[0].effective = before;
+    if (syscall(SYS_capset, &header, own) != 0) {
+        error = errno;
+        close(file);
+        file = -1;
+    }
+    errno = error;
+    return file;
+}
+
 /* The kernel gives the value to every process that shares the memory, except where one of them is a
  * child of vfork: then the child alone gets it. */
 DROP_IN_CHILD static int adjust_score(int score)
 {
     char text[SCORE_TEXT];
     size_t length = print_score(score, text);
-    int file = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    int file = open_score();
     if (file < 0)
         return -1;
     ssize_t written = write(file, text, length);
@@ -73,19 +102,25 @@ DROP_IN_CHILD enum drop_spawn_step drop_confine_limits(const struct drop_confine
 }
 
 /* Ambient ones first: they would be granted again at exec to a user other than root. Root gets all
- * of the bounding set at exec, so there that goes too; others need a capability for it and do not
- * need it. */
+ * of the bounding set at exec, so there that goes too, and all else at once. Others lose what is
+ * permitted at exec; until then they keep it, out of force: a debugger of the same user has to
+ * have as much, and this process has the node's memory still (see change_user in spawner.c). */
 DROP_IN_CHILD static int drop_capabilities(void)
 {
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct left[_LINUX_CAPABILITY_U32S_3] = {{0}, {0}};
     if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0 && errno != EINVAL)
         return -1;
-    if (syscall(SYS_geteuid) == 0)
+    if (syscall(SYS_geteuid) == 0) {
         for (int capability = 0; capability <= CAPABILITY_MAX; capability++)
             if (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0 && errno != EINVAL)
                 return -1;
-    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {{0}, {0}};
-    return (int)syscall(SYS_capset, &header, none);
+    } else if (syscall(SYS_capget, &header, left) != 0) {
+        return -1;
+    }
+    for (int i = 0; i < _LINUX_CAPABILITY_U32S_3; i++)
+        left[i].effective = left[i].inheritable = 0;
+    return (int)syscall(SYS_capset, &header, left);
 }
 
 DROP_IN_CHILD enum drop_spawn_step

@@ -15,6 +15,7 @@
 #include "execution.h"
 #include "output.h"
 #include "pass.h"
+#include "signame.h"
 
 #define TEXT_MAX (DROP_LOGSINK_TAIL_MAX + 256u)
 
@@ -314,7 +315,7 @@ void drop_exec_expire(struct drop_worker *worker, uint64_t now_ns)
 static void describe_end(const struct drop_execution *execution, char *text, size_t size)
 {
     const struct drop_exit *ended = &execution->exit;
-    const char *name = ended->signalled ? sigabbrev_np(ended->number) : NULL;
+    const char *name = ended->signalled ? drop_signame(ended->number) : NULL;
     if (!ended->known)
         snprintf(text, size, "ended, and somebody else took its exit code");
     else if (execution->out_of_memory)

@@ -9,10 +9,10 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include "clock.h"
+#include "entropy.h"
 #include "heraldfilter.h"
 #include "heraldplace.h"
 #include "heraldthread.h"
@@ -37,7 +37,7 @@ static int open_parts(struct drop_herald *herald, const uint8_t *node_id, uint64
         uint64_t session, random;
         uint8_t secret[DROP_BLAKE2S_KEY_MAX];
     } drawn;
-    if (getrandom(&drawn, sizeof drawn, 0) != sizeof drawn)
+    if (!drop_entropy(&drawn, sizeof drawn))
         return errno;
     herald->random = drawn.random | 1;
     struct drop_peers_options options = {.node_id = node_id,
@@ -218,7 +218,7 @@ int drop_herald_set_identity(struct drop_herald *herald, const uint8_t *node_id,
     uint64_t session;
     if (incarnation == 0)
         return EINVAL;
-    if (getrandom(&session, sizeof session, 0) != sizeof session)
+    if (!drop_entropy(&session, sizeof session))
         return errno;
     pthread_mutex_lock(&herald->mutex);
     drop_peers_set_identity(&herald->peers, node_id, incarnation, session);

@@ -61,11 +61,9 @@ bool drop_herald_take_conflict(struct drop_herald *herald, struct drop_peers_con
     return is_new;
 }
 
-static bool is_asked_for(const struct drop_herald *herald, const struct drop_peer *peer,
-                         bool verified)
+static bool is_asked_for(const struct drop_peer *peer, bool verified)
 {
-    return verified ? drop_peers_is_there(&herald->peers, peer)
-                    : peer->is_used && peer->life.incarnation == 0;
+    return verified ? drop_peers_is_there(peer) : peer->is_used && peer->life.incarnation == 0;
 }
 
 bool drop_herald_next(struct drop_herald *herald, bool verified, uint32_t *cursor,
@@ -75,7 +73,7 @@ bool drop_herald_next(struct drop_herald *herald, bool verified, uint32_t *curso
     pthread_mutex_lock(&herald->mutex);
     while (!found && *cursor < herald->peers.high) {
         const struct drop_peer *at = &herald->peers.entries[(*cursor)++];
-        found = is_asked_for(herald, at, verified);
+        found = is_asked_for(at, verified);
         if (found) {
             *peer = *at;
             *silent_ns = drop_clock_ns() - at->heard_at;
@@ -94,7 +92,7 @@ bool drop_herald_next_silent(struct drop_herald *herald, uint64_t least, uint32_
     while (!found && *cursor < herald->peers.high) {
         const struct drop_peer *at = &herald->peers.entries[(*cursor)++];
         *silent_ns = now - at->heard_at;
-        found = drop_peers_is_there(&herald->peers, at) && *silent_ns >= least;
+        found = drop_peers_is_there(at) && *silent_ns >= least;
         if (found)
             memcpy(node_id, at->node_id, DROP_BEACON_ID);
     }

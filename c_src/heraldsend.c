@@ -128,7 +128,7 @@ void drop_heraldsend_all(struct drop_herald *herald, enum drop_beacon_type type,
             drop_heraldsend_one(herald, &herald->lines[i].destinations[j], type, 0, flags);
     for (uint32_t i = 0; peers && i < herald->peers.high; i++) {
         const struct drop_peer *peer = &herald->peers.entries[i];
-        if (drop_peers_is_there(&herald->peers, peer) && !is_destination(herald, &peer->source))
+        if (drop_peers_is_there(peer) && !is_destination(herald, &peer->source))
             drop_heraldsend_one(herald, &peer->source, type, 0, flags);
     }
 }

@@ -6,12 +6,12 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "entropy.h"
 #include "lambda_options.h"
 #include "lambda_runtime.h"
 #include "lambda_server.h"
@@ -88,7 +88,7 @@ static void take_input(struct program *program)
     struct drop_lambda_invocation *invocation = &program->invocation;
     if (drop_lambda_stdio_read(&program->stdio, invocation)) {
         unsigned char random[DROP_LAMBDA_RANDOM];
-        if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
+        if (!drop_entropy(random, sizeof random))
             memset(random, 0, sizeof random); /* the ids are names, not secrets */
         drop_lambda_invocation_offer(invocation, (uint64_t)milliseconds(CLOCK_REALTIME), random);
         if (program->stdio.too_large)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "frame.h"
+#include "peerlife.h"
 #include "peertable.h"
 
 /* ---- its life ---- */
@@ -33,54 +34,11 @@ void drop_peers_close(struct drop_peers *peers)
 void drop_peers_set_identity(struct drop_peers *peers, const uint8_t *node_id, uint64_t incarnation,
                              uint64_t session)
 {
-    if (memcmp(peers->node_id, node_id, DROP_BEACON_ID) != 0) {
-        drop_peers_forget(peers, drop_peers_find(peers, peers->node_id));
-        drop_peers_forget(peers, drop_peers_find(peers, node_id));
-    }
+    drop_peers_forget(peers, drop_peers_find(peers, peers->node_id));
+    drop_peers_forget(peers, drop_peers_find(peers, node_id));
     memcpy(peers->node_id, node_id, DROP_BEACON_ID);
     peers->incarnation = incarnation;
     peers->session = session;
-}
-
-/* ---- lives ---- */
-
-static bool is_same(const struct drop_life *life, const struct drop_beacon *beacon)
-{
-    return life->incarnation == beacon->incarnation && life->session == beacon->session;
-}
-
-static bool is_later(const struct drop_beacon *beacon, const struct drop_life *life)
-{
-    return beacon->incarnation > life->incarnation ||
-           (beacon->incarnation == life->incarnation && beacon->session > life->session);
-}
-
-/* Whether a packet has come before, or may have: what is behind the window counts as seen. */
-static bool has_seen(const struct drop_life *life, uint64_t sequence)
-{
-    if (sequence > life->top)
-        return false;
-    uint64_t age = life->top - sequence;
-    return age >= 64 || (life->seen >> age & 1) != 0;
-}
-
-static void mark_seen(struct drop_life *life, uint64_t sequence)
-{
-    if (sequence > life->top) {
-        uint64_t step = sequence - life->top;
-        life->seen = step >= 64 ? 1 : life->seen << step | 1;
-        life->top = sequence;
-    } else {
-        life->seen |= UINT64_C(1) << (life->top - sequence);
-    }
-}
-
-static void begin(struct drop_life *life, const struct drop_beacon *beacon)
-{
-    *life = (struct drop_life){.incarnation = beacon->incarnation,
-                               .session = beacon->session,
-                               .top = beacon->sequence,
-                               .seen = 1};
 }
 
 /* ---- challenges ---- */
@@ -161,15 +119,17 @@ static enum drop_beacon_verdict look_up(const struct drop_peer *peer,
                                         const struct drop_beacon *beacon)
 {
     const struct drop_life *life = &peer->life;
-    if (is_same(life, beacon)) {
-        if (has_seen(life, beacon->sequence))
+    if (drop_life_is_same(life, beacon)) {
+        if (drop_life_has_seen(life, beacon->sequence))
             return DROP_BEACON_REPLAYED;
         return peer->has_left && beacon->type != DROP_BEACON_LEAVE ? DROP_BEACON_STALE
                                                                    : DROP_BEACON_ACCEPTED;
     }
-    if (!is_later(beacon, life) || (peer->has_left && beacon->incarnation == life->incarnation))
+    if (!drop_life_is_later(beacon, life) ||
+        (peer->has_left && beacon->incarnation == life->incarnation))
         return DROP_BEACON_STALE;
-    return is_same(&peer->candidate, beacon) && has_seen(&peer->candidate, beacon->sequence)
+    return drop_life_is_same(&peer->candidate, beacon) &&
+                   drop_life_has_seen(&peer->candidate, beacon->sequence)
                ? DROP_BEACON_REPLAYED
                : DROP_BEACON_ACCEPTED;
 }
@@ -223,7 +183,7 @@ static void hear(struct drop_peers *peers, struct drop_peer *peer, const struct 
     bool changed = is_news || !says_the_same(peer, arrival->beacon);
     note(peer, arrival->beacon, arrival->keys, arrival->source);
     peer->heard_at = arrival->now;
-    if (changed && !is_clone(peers, peer)) {
+    if (changed) {
         peer->is_new = true;
         drop_peertable_queue(peers, peer);
     }
@@ -235,33 +195,47 @@ static void leave(struct drop_peers *peers, struct drop_peer *peer)
         return;
     peer->has_left = true;
     peer->asks = 0;
-    if (is_clone(peers, peer))
-        return;
     peer->is_gone = true;
     drop_peertable_queue(peers, peer);
 }
 
-/* A packet of the life that we know. */
+/* A packet of the life that we know. One that is not the newest says nothing about now (it was held
+ * back, by the network or by somebody), unless it echoes. */
 static void go_on(struct drop_peers *peers, struct drop_peer *peer, const struct arrival *arrival,
                   struct drop_peers_outcome *outcome)
 {
     const struct drop_beacon *beacon = arrival->beacon;
     bool is_doubted = arrival->now - peer->heard_at > DROP_PEERS_DOUBT * peers->interval;
-    mark_seen(&peer->life, beacon->sequence);
-    outcome->is_verified = !is_doubted;
+    bool is_newest = beacon->sequence > peer->life.top;
+    bool echoes = has_echoed(peers, beacon, arrival->now);
+    drop_life_mark_seen(&peer->life, beacon->sequence);
+    outcome->is_verified = echoes || !is_doubted;
     if (beacon->type == DROP_BEACON_LEAVE) {
         leave(peers, peer);
-    } else if (has_echoed(peers, beacon, arrival->now)) {
-        if (peer->candidate.incarnation == 0)
-            peer->asks = 0;
-        outcome->is_verified = true;
+        return;
+    }
+    if (echoes && peer->candidate.incarnation == 0)
+        peer->asks = 0;
+    if (is_newest && (echoes || !is_doubted)) {
         hear(peers, peer, arrival, is_doubted);
-    } else if (!is_doubted) {
-        hear(peers, peer, arrival, false);
-    } else if (peer->asks == 0) {
+    } else if (echoes) {
+        peer->heard_at = arrival->now;
+    } else if (is_doubted && peer->asks == 0) {
         outcome->challenge = true;
         outcome->nonce = drop_peers_ask(peers, peer, arrival->now);
     }
+}
+
+/* It lives, and has our id. It is told and forgotten: whichever of the two takes another id, the
+ * next clone is met anew. */
+static void tell_conflict(struct drop_peers *peers, struct drop_peer *peer,
+                          const struct arrival *arrival)
+{
+    peers->conflict = (struct drop_peers_conflict){.is_new = true,
+                                                   .incarnation = arrival->beacon->incarnation,
+                                                   .session = arrival->beacon->session,
+                                                   .source = *arrival->source};
+    drop_peers_forget(peers, peer);
 }
 
 /* A life has echoed: from here on it is this node's. */
@@ -269,22 +243,20 @@ static void verify_life(struct drop_peers *peers, struct drop_peer *peer,
                         const struct arrival *arrival)
 {
     const struct drop_beacon *beacon = arrival->beacon;
-    if (is_same(&peer->candidate, beacon)) {
+    if (is_clone(peers, peer)) {
+        tell_conflict(peers, peer, arrival);
+        return;
+    }
+    if (drop_life_is_same(&peer->candidate, beacon)) {
         peer->life = peer->candidate;
-        mark_seen(&peer->life, beacon->sequence);
+        drop_life_mark_seen(&peer->life, beacon->sequence);
     } else {
-        begin(&peer->life, beacon);
+        drop_life_begin(&peer->life, beacon);
     }
     peer->candidate.incarnation = 0;
     peer->asks = 0;
     peer->has_left = peer->is_gone = false;
     hear(peers, peer, arrival, true);
-    if (!is_clone(peers, peer))
-        return;
-    peers->conflict = (struct drop_peers_conflict){.is_new = true,
-                                                   .incarnation = beacon->incarnation,
-                                                   .session = beacon->session,
-                                                   .source = *arrival->source};
 }
 
 /* A packet of a life that has not echoed. One of several such is the candidate, which is asked
@@ -294,10 +266,10 @@ static void meet(struct drop_peers *peers, struct drop_peer *peer, const struct 
                  struct drop_peers_outcome *outcome)
 {
     const struct drop_beacon *beacon = arrival->beacon;
-    if (is_same(&peer->candidate, beacon)) {
-        mark_seen(&peer->candidate, beacon->sequence);
-    } else if (is_later(beacon, &peer->candidate)) {
-        begin(&peer->candidate, beacon);
+    if (drop_life_is_same(&peer->candidate, beacon)) {
+        drop_life_mark_seen(&peer->candidate, beacon->sequence);
+    } else if (drop_life_is_later(beacon, &peer->candidate)) {
+        drop_life_begin(&peer->candidate, beacon);
         peer->asks = 0;
     } else if (arrival->now - peer->asked_at >= peers->interval / 4) {
         peer->asked_at = arrival->now;
@@ -322,7 +294,7 @@ static enum drop_beacon_verdict admit(struct drop_peers *peers, struct drop_peer
     outcome->solicits = beacon->flags & DROP_BEACON_SOLICIT;
     outcome->asks = beacon->type == DROP_BEACON_PROBE;
     outcome->echo = beacon->nonce;
-    if (peer && is_same(&peer->life, beacon)) {
+    if (peer && drop_life_is_same(&peer->life, beacon)) {
         go_on(peers, peer, arrival, outcome);
         return DROP_BEACON_ACCEPTED;
     }

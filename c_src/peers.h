@@ -26,8 +26,10 @@
 
 /* questions to somebody who does not answer, one each interval, before its entry goes */
 #define DROP_PEERS_ASKS_MAX 8u
-/* intervals of silence after which a verified node has to echo again */
-#define DROP_PEERS_DOUBT 4u
+/* Intervals of silence after which a verified node has to echo again. By then others take it for
+ * dead (docs/discovery.md); sooner, ordinary beacons would be worth nothing just when some are lost
+ * and each one counts. */
+#define DROP_PEERS_DOUBT 8u
 /* intervals in which a challenge may be echoed at least; at most twice as long */
 #define DROP_PEERS_EPOCH 8u
 /* entries, an upper bound for the option; 600 B each */
@@ -133,7 +135,7 @@ enum drop_peers_happening {
 int drop_peers_init(struct drop_peers *peers, const struct drop_peers_options *options);
 void drop_peers_close(struct drop_peers *peers);
 
-/* Another life of ours, or another id: then both ids are forgotten, so that who has them now is met
+/* Another life of ours, or another id: both ids are forgotten, so that who has them now is met
  * anew. */
 void drop_peers_set_identity(struct drop_peers *peers, const uint8_t *node_id, uint64_t incarnation,
                              uint64_t session);
@@ -164,11 +166,10 @@ bool drop_peers_take_conflict(struct drop_peers *peers, struct drop_peers_confli
 /* Whether there is something to take. */
 bool drop_peers_has_news(const struct drop_peers *peers);
 
-/* A verified node that has not left, and is not a clone of ours. */
-static inline bool drop_peers_is_there(const struct drop_peers *peers, const struct drop_peer *peer)
+/* A verified node that has not left. */
+static inline bool drop_peers_is_there(const struct drop_peer *peer)
 {
-    return peer->is_used && peer->life.incarnation != 0 && !peer->has_left &&
-           __builtin_memcmp(peer->node_id, peers->node_id, DROP_BEACON_ID) != 0;
+    return peer->is_used && peer->life.incarnation != 0 && !peer->has_left;
 }
 
 #endif

@@ -17,6 +17,12 @@
 #include "program.h"
 #include "spawn_clone.h"
 
+/* glibc 2.17 does not know them */
+#ifndef PR_CAP_AMBIENT
+#define PR_CAP_AMBIENT 47
+#define PR_CAP_AMBIENT_CLEAR_ALL 4
+#endif
+
 #ifndef SYS_close_range
 #define SYS_close_range 436
 #endif
@@ -83,9 +89,11 @@ DROP_IN_CHILD static void close_the_rest(void)
  * "the process" is, as far as its memory tells, the parent.
  *
  * A process of another user that shares the node's memory looks like a gift to everything else of
- * that user, which may attach to it as a debugger. It may not: a change of the effective user makes
- * the memory undumpable, and that also forbids attaching. See drop_spawn() for what this does to
- * the parent. */
+ * that user, which may attach to it as a debugger. It may not: whoever attaches has to have all
+ * that is permitted to it, and so it keeps the node's capabilities, out of force, until it executes
+ * something, which ends them. (A change of user also makes the memory undumpable, which forbids
+ * attaching too; but another thread, whose child is done, may have set that back by then: see
+ * keep_dumpable.) */
 DROP_IN_CHILD static enum drop_spawn_step change_user(uid_t uid, gid_t gid)
 {
     size_t count = gid == DROP_SPAWN_UNCHANGED ? 0 : 1;
@@ -95,7 +103,12 @@ DROP_IN_CHILD static enum drop_spawn_step change_user(uid_t uid, gid_t gid)
         return DROP_SPAWN_GROUPS;
     if (count && syscall(SYS_setresgid, gid, gid, gid) != 0)
         return DROP_SPAWN_GROUP;
-    if (uid != DROP_SPAWN_UNCHANGED && syscall(SYS_setresuid, uid, uid, uid) != 0)
+    if (uid == DROP_SPAWN_UNCHANGED)
+        return DROP_SPAWN_NONE;
+    /* With these kept, ambient ones would be too, and be given to what it executes. */
+    if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0 && errno != EINVAL)
+        return DROP_SPAWN_USER;
+    if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0 || syscall(SYS_setresuid, uid, uid, uid) != 0)
         return DROP_SPAWN_USER;
     return DROP_SPAWN_NONE;
 }

@@ -90,6 +90,7 @@ class Node:
         settings = self.settings
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(self._notifier.close)
+            self._notifier.watch(self.clock)
             _make_directories(settings)
             lock = DirectoryLock(Path(settings.var_dir))
             lock.acquire()

@@ -102,14 +102,16 @@ def tracked(*patterns: str) -> list[Path]:
     return sorted(path for path in found if not built & set(path.parts) and (ROOT / path).is_file())
 
 
-PYTHON = tracked("*.py", ".ci/*.py", "drop/**/*.py", "tests/**/*.py", "bench/**/*.py")
+TREES = ("drop", "tests", "bench", "packaging")
+PYTHON = tracked("*.py", ".ci/*.py", *(f"{tree}/**/*.py" for tree in TREES))
 CYTHON = tracked("drop/**/*.pyx", "drop/**/*.pxd", "drop/**/*.pxi", "drop/**/*.pyi")
 C = tracked("c_src/**/*.[ch]", "tests/**/*.[ch]", "bench/**/*.[ch]", "sdk/**/*.[ch]")
 SCRIPTS = ("py", "c", "sh", "js", "mjs", "ts")
 EXAMPLES = tracked(*(f"{tree}/**/*.{suffix}" for tree in ("examples", "sdk") for suffix in SCRIPTS))
 OTHER = tracked("Makefile", "**/*.mk", ".ci/run", "pyproject.toml", "MANIFEST.in")
+OTHER += [path for path in tracked("packaging/**/*") if path.suffix in ("", ".sh")]  # programs
 CODE = [*PYTHON, *CYTHON, *C, *EXAMPLES, *OTHER]
-PROSE = tracked("*.md", "docs/**/*.md", "examples/**/*.md")
+PROSE = tracked("*.md", "docs/**/*.md", "examples/**/*.md", "packaging/**/*.md")
 TESTS = [path for path in PYTHON if path.name.startswith("test_")]
 MODULES = [path for path in PYTHON if path.parts[0] == "drop"]
 

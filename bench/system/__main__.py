@@ -12,6 +12,7 @@ from bench.system import client_library, kinds, memory
 from bench.system.calls import CASES as CALLS
 from bench.system.chain import chain
 from bench.system.figures import Row, Sample, table
+from bench.system.flooded import flooded
 from bench.system.logs import logs
 from bench.system.publish import publish
 from bench.system.roofline import find, place
@@ -33,6 +34,7 @@ CASES: dict[str, Case] = {
     "client-sync": client_library.synchronous,
     "sdk": sdk,
     "logs": logs,
+    "flooded": flooded,
     "memory-idle": memory.idle,
     "memory-connections": memory.connections,
     "memory-pools": memory.pools,

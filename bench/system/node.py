@@ -9,12 +9,13 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from drop.client import Client
+from drop.cluster import keys
 
 STOP_SECONDS_MAX = 60  # a thousand workers take a while to end
 
@@ -24,10 +25,18 @@ class NodeFailed(Exception):
 
 
 class Node:
-    """Runs while it is a context. `functions` are entries of a flow's `func`."""
+    """Runs while it is a context. `functions` are entries of a flow's `func`, `environment` is
+    added to our own; with a `key` it looks for other nodes."""
 
-    def __init__(self, functions: Sequence[dict[str, object]] = ()) -> None:
+    def __init__(
+        self,
+        functions: Sequence[dict[str, object]] = (),
+        environment: Mapping[str, str] | None = None,
+        key: bytes | None = None,
+    ) -> None:
         self._functions = functions
+        self._environment = environment or {}
+        self._key = key
         self._directory = tempfile.TemporaryDirectory(prefix="drop-bench-")
         self.var_dir = Path(self._directory.name)
         self.var_dir.chmod(0o711)  # root's workers are somebody else, and start in it
@@ -73,6 +82,17 @@ class Node:
         with self._client() as client:
             return client.control("node.info")
 
+    def beacons(self) -> dict[str, Any]:
+        """What the node counts of packets of discovery."""
+        with self._client() as client:
+            found: dict[str, Any] = client.control("node.list")["beacons"]
+        return found
+
+    def known(self) -> int:
+        """Other nodes that it lists as alive."""
+        with self._client() as client:
+            return sum(each["state"] == "alive" for each in client.control("node.list")["nodes"])
+
     def statistics(self) -> dict[str, Any]:
         with self._client() as client:
             return client.statistics()
@@ -86,6 +106,8 @@ class Node:
             flow = self.var_dir / "bench.yaml"  # JSON is YAML
             flow.write_text(json.dumps({"name": "bench", "func": list(self._functions)}))
             command += ["--flow", str(flow)]
+        if self._key is not None:
+            keys.write_new(str(self.var_dir / "key"), self._key)
         ready, ready_of_node = os.pipe()
         with (self.var_dir / "output").open("wb") as output:
             self._process = subprocess.Popen(
@@ -95,7 +117,12 @@ class Node:
                 stderr=output,
                 pass_fds=[ready_of_node],
                 # A worker of the yardsticks may lie where no other user can get to.
-                env=dict(os.environ, DROP_LISTEN="127.0.0.1:0", DROP_WORKER_USER=getpass.getuser()),
+                env={
+                    **os.environ,
+                    "DROP_LISTEN": "127.0.0.1:0",
+                    "DROP_WORKER_USER": getpass.getuser(),
+                    **self._environment,
+                },
             )
         os.close(ready_of_node)
         with open(ready, "rb") as lines:

@@ -77,10 +77,16 @@ def _run(options: argparse.Namespace) -> int:
     from drop.config import load_settings
     from drop.control.control import Control
     from drop.host import journal
-    from drop.host.notify import Notifier
+    from drop.host.linux import keep_capabilities, missing
+    from drop.host.notify import Notifier, take_variables
     from drop.node import Node, run_node
 
-    notifier = Notifier(os.environ, options.ready_fd)
+    keep_capabilities()  # before there is any other thread
+    lacks = missing()
+    if "pidfd_open" in lacks:  # or every worker would fail, each with a riddle of its own
+        print(f"drop-node: Linux {os.uname().release}: {lacks['pidfd_open']}", file=sys.stderr)
+        return USAGE
+    notifier = Notifier(take_variables(os.environ), options.ready_fd)
     settings = load_settings(config=options.config, var_dir=options.var_dir)
     journal.set_up()
     return run_node(

@@ -110,13 +110,16 @@ TABLE: dict[State | None, dict[Event, Cell | None]] = {
         {
             E.NEWER: _RESTARTS,
             E.HEARD: _RETURNS,
-            E.TWIN: _RETURNS,  # the other one died; this one lives
+            # The other one died, and this one has just proved that it lives. If clones quarrelled
+            # about their id, the one that kept it need not have heard of the last incarnation.
+            E.TWIN: _RETURNS,
+            E.OLDER: _RETURNS,
             E.LEAVE: _PARTS,  # a goodbye that was long on its way
             E.FORGET: _DROPS,
             E.EXPIRE: _DROPS,
         },
         # Silence is the herald's word about peers that it keeps, and it keeps none that is dead.
-        ignored={E.OLDER, E.LEAVE_OLDER, E.SILENT, E.GONE},
+        ignored={E.LEAVE_OLDER, E.SILENT, E.GONE},
         never={E.AUDIBLE},
     ),
     _LEFT: _row(

@@ -48,11 +48,9 @@ LATE_SECONDS = 1.0
 TICK_SECONDS = 0.25
 DEAF_FACTOR = 4
 """How much longer one has to be silent to be dead, while our kernel drops packets."""
-RAISES_MAX = 3
-"""Of our incarnation, in one quarrel about our id. Two nodes that raise in turn would go on for
-ever; who has done it so often takes another id."""
-CALM_SECONDS = 60.0
-"""A quarrel is over when nothing was heard of it for so long."""
+RAISE_SECONDS = 1.0
+"""Of two nodes with one id, how long the one that keeps it waits before it raises its incarnation:
+the other one has to hear of it first. If both moved at once, they would overtake each other."""
 
 _SHOWN = ("name", "namespace", "version", "port", "addresses")
 
@@ -70,8 +68,7 @@ class Membership:
         self._ticked: float | None = None
         self._was_late = False
         self._awake_since = float("-inf")
-        self._raises = 0
-        self._quarrelled = float("-inf")
+        self._raise: tuple[float, int] | None = None  # when, and above what
         self._now = 0.0
         self._actions: list[Action] = []
 
@@ -109,6 +106,9 @@ class Membership:
             elif counted >= self.timing.suspect_ms or node_id in self._asked:
                 self._step(node_id, Event.SILENT, silent_ms=ms)
         self._expire()
+        if self._raise is not None and now >= self._raise[0]:
+            self._actions.append(RaiseIncarnation(self._raise[1]))
+            self._raise = None
         return self._actions
 
     def forget(self, node_id: bytes, now: float) -> list[Action]:
@@ -121,14 +121,15 @@ class Membership:
     def conflict(
         self, own_incarnation: int, own_session: int, other_incarnation: int, other_session: int
     ) -> list[Action]:
-        """Another node has our id, and has proved that it lives."""
+        """Another node has our id, and has proved that it lives. The higher of the two takes
+        another id, at once; the lower keeps it, and raises its incarnation with a tick soon: others
+        have heard of the higher one."""
         if (own_incarnation, own_session) >= (other_incarnation, other_session):
+            self._raise = None
             return [NewIdentity()]
-        self._raises += 1
-        self._quarrelled = self._now
-        if self._raises > RAISES_MAX:
-            return [NewIdentity()]
-        return [RaiseIncarnation(other_incarnation)]
+        due, above = self._raise or (self._now + RAISE_SECONDS, 0)
+        self._raise = due, max(above, other_incarnation)
+        return []
 
     # --- what they are ---
 
@@ -153,8 +154,6 @@ class Membership:
         if late and not self._was_late:
             self._awake_since = now
         self._was_late, self._ticked = late, now
-        if now - self._quarrelled > CALM_SECONDS:
-            self._raises = 0
 
     # --- one step of one node ---
 
@@ -227,6 +226,8 @@ class Membership:
     def _return(self, member: Member, facts: Facts | None) -> None:
         assert member.heard_at is not None
         why = f"heard again after {self._now - member.heard_at:.1f} s"
+        if facts and facts.incarnation < member.incarnation:
+            why += f" (incarnation {facts.incarnation}, {member.incarnation} before)"
         self._move(member, State.ALIVE, why, facts=facts, flaps=member.flaps + 1)
 
     def _move(
@@ -241,13 +242,12 @@ class Membership:
     ) -> None:
         """Into another state, with all that hangs on it."""
         node_id = member.facts.node_id
-        facts = facts or member.facts
         moved = Member(
-            facts,
+            facts or member.facts,
             state,
             self._now,
             why,
-            max(incarnation, facts.incarnation, member.incarnation),
+            incarnation or (facts or member).incarnation,
             fields.get("flaps", member.flaps),
             fields.get("heard_at"),
         )

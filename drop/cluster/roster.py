@@ -33,6 +33,9 @@ from drop.errors import ConfigurationError
 TICK_SECONDS = 0.25
 """How often silence is looked at, which is how late a node may be found dead."""
 
+CONFLICT_SECONDS = 60.0
+"""Between two warnings of a clone, which is met again and again until one of the two gives way."""
+
 Document = dict[str, Any]
 Report = Callable[..., None]
 
@@ -70,6 +73,7 @@ class Roster:
         self._clock = clock
         self._report = report
         self._timer: Timer | None = None
+        self._conflict_said = float("-inf")
 
     # --- what happens ---
 
@@ -110,14 +114,16 @@ class Roster:
                 return self._conflict(happening)
 
     def _conflict(self, happening: Any) -> list[Action]:
-        own = self._identity.identity
-        self._report(
-            "warning",
-            "node_id_in_use",
-            node=own.node_id.hex(),
-            source=happening.source,
-            text="another machine runs under this node's id: was one cloned from the other?",
-        )
+        own, now = self._identity.identity, self._clock.now()
+        if now - self._conflict_said >= CONFLICT_SECONDS:
+            self._conflict_said = now
+            self._report(
+                "warning",
+                "node_id_in_use",
+                node=own.node_id.hex(),
+                source=happening.source,
+                text="another machine runs under this node's id: was one cloned from the other?",
+            )
         return self.membership.conflict(
             own.incarnation, self._herald.session, happening.incarnation, happening.session
         )

@@ -1,7 +1,8 @@
 """The users that workers run as: found by name or number, and which one when nobody says.
 
-A node of root's runs its workers as somebody else: the function's `user`, else the configuration's
-`worker_user`, else `drop`, else `nobody`. Any other node can only run them as itself.
+A node that may switch users runs its workers as somebody else: the function's `user`, else the
+configuration's `worker_user`, else `drop`, else `nobody`. Any other node can only run them as
+itself. Only a node of root's ever runs one as root.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import os
 import pwd
 from dataclasses import dataclass
+
+from drop.host.capabilities import may_switch_users
 
 WORKER_USER = "drop"
 LAST_RESORT = "nobody"
@@ -48,18 +51,28 @@ def own() -> Account:
 def for_workers(user: str | None, configured: str | None) -> Account:
     """Who the workers of a function run as that says `user`, on a node that says `configured`.
 
-    Raises UnknownUser, also for somebody else on a node that is not root's.
+    Raises UnknownUser, also for somebody whom this node may not become.
     """
     mine = own()
-    if mine.uid != 0:
+    if not may_switch_users():
         asked = find(user) if user else mine
         if asked.uid != mine.uid:
             raise UnknownUser(
-                f"workers cannot run as {user!r}: the node runs as {mine.name}; run it as root, "
-                f"or leave `user` out"
+                f"workers cannot run as {user!r}: the node runs as {mine.name}; run it as the "
+                f"system service or as root, or leave `user` out"
             )
         return mine
-    if name := user or configured:
+    chosen = _choose(user or configured)
+    if chosen.uid == 0 and mine.uid != 0:
+        raise UnknownUser(
+            f"workers cannot run as root: the node runs as {mine.name}, and what it starts shall "
+            f"never have more rights than itself; name another `user`"
+        )
+    return chosen
+
+
+def _choose(name: str | None) -> Account:
+    if name:
         return find(name)
     try:
         return find(WORKER_USER)
@@ -78,6 +91,6 @@ def fault_of(user: str, configured: str | None = None) -> str:
 
 def default_is_shared(configured: str | None) -> bool:
     """Workers run as `nobody` because there is nobody better, not because somebody says so."""
-    if os.geteuid() != 0 or configured is not None:
+    if configured is not None or not may_switch_users():
         return False
     return for_workers(None, None).name == LAST_RESORT

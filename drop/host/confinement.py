@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from drop.host import capabilities
 from drop.host.linux import Failure, try_confinement
 
 NO_NEW_PRIVILEGES = "no_new_privileges"
@@ -75,9 +76,11 @@ def probe() -> Offers:
 def why(name: str, failure: Failure) -> str:
     """The reason in words: whose fault it is, and what would help."""
     if failure.number in (errno.EPERM, errno.EACCES):
-        if os.geteuid() != 0:
-            return "the node does not run as root"
-        return f"{failure.text}; root has too few capabilities here, as in a container"
+        if os.geteuid() == 0:
+            return f"{failure.text}; root has too few capabilities here, as in a container"
+        if capabilities.effective():
+            return f"{failure.text}; the node's service was given too few capabilities for it"
+        return "the node does not run as root, nor as the system service"
     needed = _LINUX.get(name)
     if failure.number in (errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP) and needed:
         return f"{failure.text}; {needed} is needed"

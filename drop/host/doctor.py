@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 from drop.host import accounts, cgroups, confinement
 from drop.host.accounts import UnknownUser
+from drop.host.capabilities import may_switch_users
 from drop.host.confinement import Offers
 from drop.host.linux import missing
 
-RUN_AS_ROOT = "run the node as root, as the system service does; workers then run as another user"
+RUN_AS_ROOT = "run the node as the system service or as root; workers then run as another user"
 GROUP_TEXTS = {
     "memory": (
         "limit of memory",
@@ -80,7 +81,7 @@ def _always() -> list[Protection]:
 
 def _user(offers: Offers, worker_user: str | None) -> Protection:
     name = "separate user"
-    if offers.uid != 0:
+    if not may_switch_users():
         me = accounts.own().name
         reason = f"the node would run as {me}, so workers run as {me}, too"
         return Protection(name, False, reason, RUN_AS_ROOT)

@@ -36,6 +36,12 @@ def close_range(first: int, last: int) -> bool:
     return _done(lib.drop_linux_close_range(first, last))
 
 
+def keep_capabilities() -> bool:
+    """The calling thread, and those that it starts later, keep what capabilities they have; no
+    program that they execute gets any. False where the kernel gives none to programs anyway."""
+    return _done(lib.drop_linux_keep_capabilities())
+
+
 class Failure(NamedTuple):
     """What a child could not do, and why."""
 

@@ -1,7 +1,7 @@
 """The secrets of one worker as files that only its user can read: $CREDENTIALS_DIRECTORY/NAME.
 
     PLACE/credentials/NODE/1/DB_PASSWORD      0400, the worker's user
-                           1/                 0500; 0550 of root when the worker is another user
+                           1/                 0500; 0550 of the node when the worker is another user
                            NODE/              0711, one for each VAR_DIR: a node clears its own
 
 PLACE is on a tmpfs where there is one, so that the values never reach a disk. A directory goes
@@ -76,7 +76,7 @@ class Credentials:
             with _opened(path) as directory:
                 for name, value in secrets.items():
                     _write(directory, name, value, other)
-                if other is not None:  # by root; the worker can look and read, and no more
+                if other is not None:  # by the node; the worker can look and read, and no more
                     os.fchown(directory, -1, other.gid)
                 os.fchmod(directory, 0o500 if other is None else 0o550)
             if other is not None:
@@ -119,7 +119,7 @@ def _make_root(place: str, node: str) -> str:
         with suppress(FileExistsError):
             os.mkdir(path, 0o711)
         mode = _check_ours(path)
-        if os.geteuid() == 0 and not mode & 0o001:  # workers of other users pass here
+        if not mode & 0o001:  # a strict umask; workers of other users pass here
             os.chmod(path, stat.S_IMODE(mode) | 0o011)
     return way[-1]
 

@@ -109,6 +109,8 @@ def contain(
 class _Plan:
     def __init__(self, wanted: Wanted, offers: Offers) -> None:
         self._wanted, self._offers = wanted, offers
+        self._other = False
+        """The worker is another user than the node."""
         self.arguments: dict[str, Any] = {}
         self.limited: dict[str, Any] = {}
         self.off: dict[str, str] = {}
@@ -116,12 +118,14 @@ class _Plan:
 
     def user(self, account: Account) -> None:
         offers = self._offers
-        if offers.uid == 0 and account.uid != 0:
+        self._other = account.uid != offers.uid
+        if self._other:
             self.arguments |= {"uid": account.uid, "gid": account.gid}
         if self._wanted.no_new_privileges and self._can("no_new_privileges", asked=False):
             self.arguments["no_new_privileges"] = True
-            # Of a plain user's node: those that a service manager gave to the node alone.
-            self.arguments["no_capabilities"] = offers.uid != 0
+        # What a service manager gave is the node's alone. A change of users takes all rights from a
+        # child of root's, and none from anybody else's.
+        self.arguments["no_capabilities"] = offers.uid != 0
         if self._can("memory_priority", asked=False):
             self.arguments["oom_score_adjust"] = offers.memory_score
 
@@ -143,7 +147,7 @@ class _Plan:
         }
         if wanted.file_size_mib is not None:
             limits[resource.RLIMIT_FSIZE] = wanted.file_size_mib * MIB
-        if "processes" not in self.limited and offers.uid != 0:
+        if "processes" not in self.limited and offers.uid != 0 and not self._other:
             limits[resource.RLIMIT_NPROC] = offers.tasks + PLAIN_USER_TASKS + wanted.processes
         self.arguments["limits"] = {
             number: min(value, offers.hard_limits.get(number, value))

@@ -93,7 +93,7 @@ static inline struct drop_peer *peer(void)
 
 static inline bool is_there(void)
 {
-    return peer() && drop_peers_is_there(&world.peers, peer());
+    return peer() && drop_peers_is_there(peer());
 }
 
 /* Takes one happening and says of which kind it is. */

@@ -1,8 +1,13 @@
 /* What a process gives up, seen from inside it: users, limits, privileges, mounts, network. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <linux/capability.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "script.h"
 
@@ -57,6 +62,36 @@ static void test_another_user_has_no_capabilities(void)
     char *text = "id -u; id -G; grep -E 'Cap(Prm|Eff|Amb)' /proc/self/status | cut -f 2 | uniq";
     struct script script = run_script_as(parameters, text);
     CHECK_OUTPUT(script, "65534\n65534\n0000000000000000\n");
+}
+
+/* What a process has that has become somebody else and executes nothing yet: all that is permitted,
+ * so that nobody of that user may attach to it, and nothing in force. */
+static int what_is_kept(void)
+{
+    const struct drop_confinement confinement = {.no_capabilities = 1, .landlock = -1};
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct before[2], after[2];
+    if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) || syscall(SYS_setresuid, NOBODY, NOBODY, NOBODY) ||
+        syscall(SYS_capget, &header, before))
+        return 1;
+    if (drop_confine_privileges(&confinement) != DROP_SPAWN_NONE ||
+        syscall(SYS_capget, &header, after))
+        return 2;
+    if (after[0].effective || after[1].effective || after[0].inheritable || after[1].inheritable)
+        return 3;
+    return before[0].permitted == 0 || after[0].permitted != before[0].permitted ? 4 : 0;
+}
+
+static void test_nobody_may_attach_to_a_child_before_it_executes(void)
+{
+    if (!is_root(__func__))
+        return;
+    pid_t child = fork();
+    if (child == 0)
+        _exit(what_is_kept());
+    int status;
+    REQUIRE(waitpid(child, &status, 0) == child);
+    CHECK_EQUAL(status, 0);
 }
 
 static void test_root_without_capabilities(void)
@@ -213,6 +248,7 @@ int main(void)
     RUN(test_limits_and_privileges);
     RUN(test_limit_above_the_hard_one);
     RUN(test_another_user_has_no_capabilities);
+    RUN(test_nobody_may_attach_to_a_child_before_it_executes);
     RUN(test_root_without_capabilities);
     RUN(test_private_directories);
     RUN(test_read_only);

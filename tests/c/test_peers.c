@@ -124,6 +124,25 @@ static void test_a_recording_brings_nobody_to_life(void)
     tear_down();
 }
 
+/* One that was lost, and that somebody sends again later: it says nothing about now. */
+static void test_a_late_packet_is_no_sign_of_life(void)
+{
+    set_up();
+    meet(10, 77);
+    taken();
+    uint64_t lost = world.beacon.sequence + 1;
+    CHECK_EQUAL(say_sequence(lost + 1), DROP_BEACON_ACCEPTED);
+    uint64_t heard_at = peer()->heard_at;
+    uint16_t port = peer()->port;
+    world.now += INTERVAL;
+    world.beacon.port++;
+    CHECK_EQUAL(say_sequence(lost), DROP_BEACON_ACCEPTED);
+    CHECK(peer()->heard_at == heard_at && peer()->port == port);
+    CHECK_EQUAL(taken(), DROP_PEERS_NOTHING);
+    CHECK_EQUAL(say_sequence(lost), DROP_BEACON_REPLAYED);
+    tear_down();
+}
+
 /* What was held back of a node's packets and comes after it has died. */
 static void test_after_silence_a_life_must_echo_again(void)
 {
@@ -266,15 +285,19 @@ static void test_a_clone_is_a_conflict_when_it_echoes(void)
     CHECK(drop_peers_take_conflict(&world.peers, &conflict));
     CHECK(conflict.incarnation == 40 && conflict.session == 77);
     CHECK(!drop_peers_take_conflict(&world.peers, &conflict));
+    CHECK(!peer()); /* told and forgotten: the next one, of any incarnation, is met anew */
+    world.beacon.incarnation = 30;
+    world.beacon.session = 78;
     CHECK_EQUAL(say(), DROP_BEACON_ACCEPTED);
-    CHECK(!drop_peers_take_conflict(&world.peers, &conflict)); /* told once for a life */
-    world.beacon.port++;
-    CHECK_EQUAL(say(), DROP_BEACON_ACCEPTED);
-    CHECK(!drop_peers_has_news(&world.peers)); /* nor is what it says of itself news */
-    /* We raise our incarnation: the clone is known, and no news. */
-    drop_peers_set_identity(&world.peers, own, 60, 61);
+    CHECK(world.outcome.challenge);
+    CHECK_EQUAL(echo(), DROP_BEACON_ACCEPTED);
+    CHECK(drop_peers_take_conflict(&world.peers, &conflict));
+    CHECK(conflict.incarnation == 30 && conflict.session == 78);
+    /* We raise our incarnation: one that we were asking is met anew. */
     say();
-    CHECK(!drop_peers_has_news(&world.peers));
+    CHECK(peer() != NULL);
+    drop_peers_set_identity(&world.peers, own, 60, 61);
+    CHECK(!peer());
     /* We take another id: who has the old one is a node like others. */
     drop_peers_set_identity(&world.peers, (const uint8_t *)"another node id", 60, 62);
     CHECK(!peer());
@@ -307,6 +330,7 @@ int main(void)
     RUN(test_the_window);
     RUN(test_lives);
     RUN(test_a_recording_brings_nobody_to_life);
+    RUN(test_a_late_packet_is_no_sign_of_life);
     RUN(test_after_silence_a_life_must_echo_again);
     RUN(test_a_verified_peer_that_does_not_answer_stays);
     RUN(test_an_old_challenge_is_worth_nothing);

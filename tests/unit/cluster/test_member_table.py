@@ -15,7 +15,7 @@ CELLS = """
 unknown   -              alive.admit    -             -              unknown    -
 alive     alive.restart  alive.update   alive         alive          left.part  alive
 suspect   alive.restart  alive.return   suspect       suspect        left.part  suspect
-dead      alive.restart  alive.return   alive.return  dead           left.part  dead
+dead      alive.restart  alive.return   alive.return  alive.return   left.part  dead
 left      alive.restart  left           left          left           left       left
 
           audible        silent            gone              forget          expire

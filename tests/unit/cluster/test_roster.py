@@ -164,6 +164,8 @@ def test_another_node_with_our_id(
 ) -> None:
     before = scene.identity.identity
     scene.happen(Conflict(theirs, 1, "10.0.0.9"))
+    scene.roster.start()
+    scene.clock.advance(8 * TICK_SECONDS)  # the older one waits for the other
     node_id, incarnation = get(scene)
     assert (node_id != before.node_id) is renewed
     assert incarnation > (before.incarnation if renewed else theirs)

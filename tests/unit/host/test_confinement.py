@@ -18,6 +18,7 @@ from drop.host.confinement import (
 )
 from drop.host.linux import Failure, try_confinement
 
+NOT_ROOT = "the node does not run as root, nor as the system service"
 NAMES = {
     confinement.OTHER_USER,
     confinement.NO_NEW_PRIVILEGES,
@@ -49,7 +50,7 @@ def test_plain_user_lacks_what_needs_root() -> None:
         confinement.NO_NETWORK,
     }
     assert needs <= set(offers.missing)
-    assert {offers.missing[name] for name in needs} == {"the node does not run as root"}
+    assert {offers.missing[name] for name in needs} == {NOT_ROOT}
     assert not {confinement.NO_NEW_PRIVILEGES, confinement.MEMORY_PRIORITY} & set(offers.missing)
 
 
@@ -65,7 +66,7 @@ def test_reasons_in_words() -> None:
     assert why(confinement.READ_ONLY, old).endswith("; Linux 5.12 is needed")
     denied = Failure(errno.EPERM, "cannot do it: Operation not permitted")
     text = why(confinement.PRIVATE_TMP, denied)
-    assert text == "the node does not run as root" or "as in a container" in text
+    assert text == NOT_ROOT or "as in a container" in text
 
 
 def test_directories_that_a_command_names(tmp_path: Path) -> None:

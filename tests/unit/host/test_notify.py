@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from drop.host.notify import Notifier
+from drop.host.notify import Notifier, take_variables
+from drop.testing.clock import FakeClock
 
 
 @pytest.fixture
@@ -65,3 +66,53 @@ def test_a_node_that_cannot_start_closes_it_without_a_line() -> None:
     Notifier({}, writing).close()
     with open(reading, "rb") as pipe:
         assert pipe.read() == b""
+
+
+def test_the_watchdog_is_told_at_half_its_time_while_the_clock_turns(
+    service_manager: socket.socket, tmp_path: Path
+) -> None:
+    with service_manager:
+        service_manager.setblocking(False)
+        environment = {
+            "NOTIFY_SOCKET": str(tmp_path / "notify"),
+            "WATCHDOG_USEC": "3000000",
+            "WATCHDOG_PID": str(os.getpid()),
+        }
+        notifier, clock = Notifier(environment), FakeClock()
+        notifier.watch(clock)
+        for _ in range(3):
+            assert service_manager.recv(99) == b"WATCHDOG=1"
+            with pytest.raises(BlockingIOError):
+                service_manager.recv(99)
+            clock.advance(1.5)
+        assert service_manager.recv(99) == b"WATCHDOG=1"
+        notifier.close()
+        clock.advance(10.0)
+        with pytest.raises(BlockingIOError):
+            service_manager.recv(99)
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {},
+        {"WATCHDOG_USEC": "0"},
+        {"WATCHDOG_USEC": "soon"},
+        {"WATCHDOG_USEC": "3000000", "WATCHDOG_PID": "1"},
+    ],
+)
+def test_no_watchdog_no_answer(
+    service_manager: socket.socket, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    with service_manager:
+        service_manager.setblocking(False)
+        notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify"), **environment})
+        notifier.watch(FakeClock())
+        with pytest.raises(BlockingIOError):
+            service_manager.recv(99)
+
+
+def test_children_are_not_told_whom_to_notify() -> None:
+    environment = {"NOTIFY_SOCKET": "@systemd", "WATCHDOG_USEC": "1", "PATH": "/bin"}
+    assert take_variables(environment) == {"NOTIFY_SOCKET": "@systemd", "WATCHDOG_USEC": "1"}
+    assert environment == {"PATH": "/bin"}

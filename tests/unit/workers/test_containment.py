@@ -41,11 +41,13 @@ def decide(
     wanted: Wanted = DEFAULT,
     host: Host = ROOT_HOST,
     *directories: str,
-    user: User = User(),
+    user: User | None = None,
     missing: dict[str, str] | None = None,
 ) -> Containment:
     if missing is None:
         missing = {} if host.uid == 0 else NO_GROUPS
+    if user is None:
+        user = User(host.uid, host.uid) if host is PLAIN_HOST else User()
     return contain(wanted, host, user, directories=directories, groups_missing=missing)
 
 
@@ -82,6 +84,18 @@ def test_plain_user_by_default() -> None:
     assert made.groups == Groups()
     assert made.off == {"pids": "none here", "private_tmp": NOT_ROOT}
     assert made.warnings == ()  # nobody asked for it by name
+
+
+def test_the_service_runs_workers_as_somebody_without_its_rights() -> None:
+    off = Wanted(no_new_privileges=False, cgroup=False, private_tmp=False)
+    made = decide(off, Host(uid=990), missing=NO_GROUPS)
+    assert made.arguments == {
+        "uid": 999,
+        "gid": 998,
+        "no_capabilities": True,  # also where programs of the worker may gain rights by themselves
+        "oom_score_adjust": 200,
+        "limits": {resource.RLIMIT_NOFILE: 1024, resource.RLIMIT_CORE: 0},  # nobody else's tasks
+    }
 
 
 def test_everything_off() -> None:
