@@ -48,6 +48,10 @@ say() {
     echo "drop: $1"
 }
 
+tell() { # what has been done, unless it was only shown
+    [ "$dry" = yes ] || say "$1"
+}
+
 fail() {
     echo "bootstrap.sh: $1" >&2
     exit 1
@@ -252,8 +256,10 @@ configure() {
     fi
     if [ -n "$hosts" ]; then
         echo "$hosts" | tr -s ', ' '\n' | sed '/^$/d' > "$work/hosts"
+        # The directory is the node's, and what is written here is root's doing.
+        [ ! -L /var/lib/drop/drop-hosts ] || fail "/var/lib/drop/drop-hosts is a symbolic link"
         put /var/lib/drop/drop-hosts < "$work/hosts"
-        run chown drop-core: /var/lib/drop/drop-hosts
+        run chown -h drop-core: /var/lib/drop/drop-hosts
     fi
     if [ -n "$key" ]; then
         # As the node's user, whose file it is. The key goes through stdin and never into a list of
@@ -264,7 +270,7 @@ configure() {
 
 start_service() {
     if [ "$start" = no ]; then
-        say "installed; to start it: systemctl enable --now drop-core"
+        tell "installed; to start it: systemctl enable --now drop-core"
         return
     fi
     if [ ! -d /run/systemd/system ] && [ "$dry" = no ]; then
@@ -277,7 +283,7 @@ start_service() {
     else
         run systemctl start drop-core || fail "see: systemctl status drop-core"
     fi
-    [ "$dry" = yes ] || say "the node runs: sudo drop node list, systemctl status drop-core"
+    tell "the node runs: sudo drop node list, systemctl status drop-core"
 }
 
 uninstall() {
@@ -287,7 +293,7 @@ uninstall() {
         *) run "$manager" remove -y -q drop-core drop-cli ;;
     esac || fail "$manager failed, see above"
     run rm -f "$list" "$keyring"
-    say "removed; left: /etc/drop /etc/drop-env /var/lib/drop /home/drop-core, the users"
+    tell "removed; left: /etc/drop /etc/drop-env /var/lib/drop /home/drop-core, the users"
 }
 
 main "$@"

@@ -40,8 +40,8 @@ EXIT_CODES = {
 HINTS = {
     "unreachable": "`drop-node run` starts a node; --address or DROP_ADDRESS names another",
     "protocol": "is that a DROP node, of this version? --address or DROP_ADDRESS names another",
-    "unauthorized": "the node's Unix socket needs no token; over TCP give one in DROP_TOKEN or"
-    " --token-file",
+    "unauthorized": "the node's Unix socket needs no token, and is for root (sudo) and the node's"
+    " user; over TCP give one in DROP_TOKEN or --token-file",
     "timeout": "does the function flush its output after each answer? --timeout SECONDS is the"
     " caller's time, `timeout` in the flow the function's; `drop logs POOL` shows what it says",
     "overloaded": "try later, or raise `queue` or `num` in the flow; `drop top` shows the load",

@@ -102,6 +102,12 @@ def key_rotate(
         settings: Settings | None = _settings(var_dir)
         assert settings is not None
         path = settings.key_file
+        if not os.path.lexists(path):
+            raise ConfigurationError(
+                "is not there, so there is no key to exchange",
+                file=path,
+                expected="a key: `drop key generate` makes one, `drop key install FILE` takes one",
+            )
         dropped = keys.finish(path) if finish else None
         now = keys.load(path) if finish else keys.rotate(path)
     prints = [keys.fingerprint(key) for key in now]

@@ -121,7 +121,7 @@ def _notes(reply: Document) -> list[str]:
     }
     if dropped:
         told = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
-        notes.append(f"packets dropped: {told}")
+        notes.append(f"packets dropped since this node started: {told}")
     if dropped.get("foreign"):
         notes.append(
             "`foreign`: a node here has another key; `drop key show` prints which key a node has"

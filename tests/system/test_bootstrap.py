@@ -194,9 +194,24 @@ def test_a_dry_run_says_all_and_changes_nothing(host: Host) -> None:
     said = host.bootstrap("--dry-run", *OPTIONS).stdout
     for part in ("apt-get install", "DROP_IFACE=eth1", "10.0.0.5", "systemctl restart drop-core"):
         assert part in said
+    said += host.bootstrap("--dry-run", "--no-start").stdout
+    said += host.bootstrap("--dry-run", "--uninstall").stdout
+    for done in ("drop: installed", "drop: removed", "drop: the node runs"):
+        assert done not in said
     for path in ("/opt/drop", "/usr/share/keyrings/drop.asc", "/etc/drop-env", "/var/lib/drop"):
         assert not machine.path(path).exists()
     assert host.asked() == []
+
+
+def test_a_link_in_the_directory_of_the_node_is_not_followed(host: Host) -> None:
+    machine = host.machine
+    machine.run("mkdir", "-p", "/var/lib/drop")
+    machine.run("ln", "-s", "/etc/passwd", "/var/lib/drop/drop-hosts")
+    before = machine.output("sha256sum", "/etc/passwd")
+    refused = host.bootstrap(*OPTIONS, "--dry-run", check=False)
+    assert refused.returncode == 1
+    assert "drop-hosts is a symbolic link" in refused.stderr
+    assert machine.output("sha256sum", "/etc/passwd") == before
 
 
 def test_another_key_is_refused_before_anything_is_changed(host: Host) -> None:

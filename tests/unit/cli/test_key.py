@@ -131,6 +131,12 @@ def test_the_exchange_of_a_key(var: Path, tmp_path: Path, capsys: Capture) -> No
         key.key_rotate()
 
 
+@pytest.mark.parametrize("finish", [False, True])
+def test_exchanging_a_key_that_is_not_there(var: Path, finish: bool) -> None:
+    with pytest.raises(CommandError, match="no key to exchange.*`drop key generate` makes one"):
+        key.key_rotate(finish=finish)
+
+
 def test_installing_from_stdin(var: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(keys.dump([OLD]))))
     assert key.key_install(source="-", json=True) == 0

@@ -101,7 +101,7 @@ def test_what_keeps_nodes_apart_is_said(
     said = capfd.readouterr().err
     assert "drop: port 8086 is in use\n" in said
     assert "drop: warning: tun0 carries no multicast\n" in said
-    assert "packets dropped: 12 foreign, 1 forged\n" in said
+    assert "packets dropped since this node started: 12 foreign, 1 forged\n" in said
     assert "another key" in said
     assert "does not answer: n3 (10.0.0.4); is its UDP port 8086 open to us?" in said
 
