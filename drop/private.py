@@ -38,10 +38,12 @@ def read_private(path: str, bytes_max: int, what: str) -> bytes:
         descriptor = os.open(path, _READ_FLAGS)
     except OSError as error:
         raise PrivateFault(f"cannot be read: {error.strerror}", expected) from error
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        # Before Python makes a stream of it: that refuses a directory, and leaves it open.
+        os.close(descriptor)
+        raise PrivateFault("is not a file", expected)
     with open(descriptor, "rb") as stream:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise PrivateFault("is not a file", expected)
         if status.st_uid not in _owners(path):
             raise PrivateFault(f"belongs to the uid {status.st_uid}", "the node's user or root")
         if status.st_mode & 0o077:

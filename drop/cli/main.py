@@ -21,7 +21,9 @@ def run(arguments: list[str]) -> int:
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
     as_json = "--json" in options
     try:
-        return (quick.parse(arguments) or _by_typer(arguments, as_json))()
+        code = (quick.parse(arguments) or _by_typer(arguments, as_json))()
+        sys.stdout.flush()  # what cannot be written any more is told here, and not at exit
+        return code
     except (DropError, errors.UsageError, errors.CommandError) as error:
         return errors.report(error, as_json=as_json)
     except BrokenPipeError:

@@ -113,6 +113,7 @@ def _notes(reply: Document) -> list[str]:
     """What keeps nodes from finding each other, as far as this one can tell."""
     beacons = reply["beacons"]
     notes = [beacons["reason"]] if beacons["reason"] else []
+    notes += [f"warning: {each}" for each in beacons.get("warnings", [])]
     dropped = {
         reason: count
         for reason, count in beacons["dropped"].items()

@@ -38,7 +38,6 @@ Document = dict[str, Any]
 Report = Callable[..., None]
 
 SWITCHED_OFF = "discovery is switched off (`discovery.enabled` in the configuration)"
-KEPT = "{fault}; what was read before it is used until the node ends"
 NO_KEY = "no key, so no discovery: `drop key generate` makes one ({path})"
 
 
@@ -62,12 +61,15 @@ class Discovery:
         self._on_error = on_error
         self._workers = workers
         self._timer: Timer | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._looking: asyncio.Task[None] | None = None
+        self._look_again = False
+        self._watch: netlink.Watch | None = None
         self._files = WatchedFiles(
             [settings.key_file, settings.hosts_file, *iface_variable.files()]
         )
         self._keys: tuple[bytes, ...] = ()
-        self._key_fault = ""  # why the key file is not taken
+        self._key_fault: str | None = None
+        """Why the key file is not followed; the keys from before stay."""
         self._identity: IdentityFile | None = None
         self.herald: Herald | None = None
         self.roster: Roster | None = None
@@ -80,7 +82,7 @@ class Discovery:
         if not self._settings.discovery.enabled:
             return
         self._read_keys()
-        if not self._keys and not self._key_fault:  # which has been told
+        if not self._keys:
             self._report("info", "no_discovery", text=self.reason)
         self._timer = self._clock.call_later(LOOK_SECONDS, self._every_second)
 
@@ -88,12 +90,13 @@ class Discovery:
         """Says goodbye, and ends the thread."""
         if self._timer is not None:
             self._timer.cancel()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
+        if self._watch is not None:
+            self._watch.close()
         if self.herald is None or self.roster is None or self.presence is None:
             return
-        self._watch.close()
         self.presence.close()
         self.roster.stop()
         asyncio.get_running_loop().remove_reader(self.herald.event_fd())
@@ -102,23 +105,39 @@ class Discovery:
         self.herald = None
 
     def _open(self) -> None:
-        """With the first key."""
-        self._identity = IdentityFile.load_or_make(
+        """With the first key. Raises ConfigurationError; then nothing is open, and it can be tried
+        again."""
+        identity = IdentityFile.load_or_make(
             self._settings.var_dir, int(self._clock.wall() * 1000), self._report
         )
-        own, discovery = self._identity.identity, self._settings.discovery
-        self.herald = Herald(
+        try:
+            self._watch = self._watch or netlink.Watch(self._look_soon)
+            self._begin(identity)
+        except OSError as error:
+            raise ConfigurationError(
+                f"is a key, but there can be no beacons: {error.strerror}",
+                file=self._settings.key_file,
+                expected="descriptors and memory for them; it is tried again",
+            ) from error
+        self._look_soon()
+
+    def _begin(self, identity: IdentityFile) -> None:
+        """Raises OSError, and has begun nothing."""
+        own, discovery = identity.identity, self._settings.discovery
+        herald = Herald(
             node_id=own.node_id,
             incarnation=own.incarnation,
             interval_ms=discovery.interval_ms,
             peers_max=NODES_MAX,
         )
+        herald.start()
+        self._identity, self.herald = identity, herald
         self.roster = Roster(
             Membership(
                 Timing(discovery.suspect_ms, discovery.dead_ms, members_max=NODES_MAX), own.node_id
             ),
-            self.herald,
-            self._identity,
+            herald,
+            identity,
             clock=self._clock,
             report=self._report,
         )
@@ -131,35 +150,34 @@ class Discovery:
             look_soon=self._look_soon,
         )
         self._tell_load()
-        self.herald.start()
-        asyncio.get_running_loop().add_reader(self.herald.event_fd(), self.roster.on_heard)
+        asyncio.get_running_loop().add_reader(herald.event_fd(), self.roster.on_heard)
         self.roster.start()
-        self._watch = netlink.Watch(self._look_soon)
-        self._look_soon()
 
     # --- what is looked at again and again ---
 
     def _every_second(self) -> None:
+        self._timer = self._clock.call_later(LOOK_SECONDS, self._every_second)
         changed = self._files.changed()
-        if self._settings.key_file in changed:
+        if self._settings.key_file in changed or self._key_fault:
             self._read_keys()
         if changed - {self._settings.key_file}:
             self._look_soon()
         self._tell_load()
-        self._timer = self._clock.call_later(LOOK_SECONDS, self._every_second)
 
     def _look_soon(self) -> None:
         """Something may have changed about where this node is."""
-        if self.presence is not None:
-            task = asyncio.get_running_loop().create_task(self._look(self.presence))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        self._look_again = True
+        if self.presence is not None and (self._looking is None or self._looking.done()):
+            self._looking = asyncio.get_running_loop().create_task(self._look(self.presence))
 
     async def _look(self, presence: Presence) -> None:
-        try:
-            await presence.look()
-        except Exception as error:  # of ours or of the kernel's: what there is stays
-            self._on_error("looking at the interfaces", error)
+        """One after the other; what comes during one is seen by the next."""
+        while self._look_again:
+            self._look_again = False
+            try:
+                await presence.look()
+            except Exception as error:  # of ours or of the kernel's: what there is stays
+                self._on_error("looking at the interfaces", error)
 
     def _settle(self, place: Place | None, sockets: list[Any]) -> None:
         """New sockets; and what others are to know of us."""
@@ -167,7 +185,12 @@ class Discovery:
         if place is None:
             self.herald.set_sockets([])
             return
-        self.herald.set_sockets(sockets, peers_too=place.destinations is not None)
+        try:
+            self.herald.set_sockets(sockets, peers_too=place.destinations is not None)
+        except BaseException:
+            for descriptor, _ in sockets:
+                os.close(descriptor)
+            raise
         interface = place.interface
         addresses = interface.addresses if interface and sockets else ()
         self.herald.announce(
@@ -196,14 +219,18 @@ class Discovery:
 
     def load_keys(self) -> int:
         """Reads the key file; returns how many keys are in it. Raises ConfigurationError: then
-        those that were there before stay."""
-        path = self._settings.key_file
+        those that were there before stay, and it is read again every second."""
         try:
-            found = keys.load(path) if os.path.lexists(path) else ()
+            found = self._load_keys()
         except ConfigurationError as error:
             self._key_fault = str(error)
             raise
-        self._key_fault = ""
+        self._key_fault = None
+        return found
+
+    def _load_keys(self) -> int:
+        path = self._settings.key_file
+        found = keys.load(path) if os.path.lexists(path) else ()
         if found != self._keys:
             self._keys = found
             prints = ", ".join(keys.fingerprint(key) for key in found)
@@ -215,21 +242,23 @@ class Discovery:
         return len(found)
 
     def _read_keys(self) -> None:
+        before = self._key_fault
         try:
             self.load_keys()
         except ConfigurationError as error:
-            self._report("error", "keys", text=str(error))
+            if self._key_fault != before:
+                self._report("error", "keys", text=str(error))
 
     @property
     def reason(self) -> str | None:
-        """Why there are no beacons, or will be none after the next start."""
+        """Why there are no beacons, if there are none."""
         if not self._settings.discovery.enabled:
             return SWITCHED_OFF
+        if self._key_fault and self.herald is None:
+            return f"no discovery: {self._key_fault}"
         if not self._keys:
-            return self._key_fault or NO_KEY.format(path=self._settings.key_file)
-        if self.presence is not None and self.presence.fault:
-            return self.presence.fault
-        return KEPT.format(fault=self._key_fault) if self._key_fault else None
+            return NO_KEY.format(path=self._settings.key_file)
+        return self.presence.reason if self.presence is not None else None
 
     # --- to look at ---
 
@@ -243,10 +272,17 @@ class Discovery:
             "beacons": listing.beacons(
                 counted,
                 reason=self.reason,
+                warnings=self._warnings(),
                 port=self._settings.discovery.port,
                 keys=[keys.fingerprint(key) for key in self._keys],
             ),
         }
+
+    def _warnings(self) -> list[str]:
+        found = [self.presence.warning] if self.presence else []
+        if self._keys and self._key_fault and self.herald is not None:
+            found.append(f"{self._key_fault}; the keys from before are used")
+        return [each for each in found if each]
 
     def members(self) -> list[Document]:
         """All that have been seen and not forgotten, by name."""

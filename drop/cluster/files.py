@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 LOOK_SECONDS = 1.0
 
-Stamp = tuple[int, int, int, int] | None
+Stamp = tuple[int, ...] | None
 
 
 class WatchedFiles:
@@ -19,8 +19,8 @@ class WatchedFiles:
         self._stamps: dict[str, Stamp] = {path: _stamp(path) for path in paths}
 
     def changed(self) -> set[str]:
-        """Those that were written, replaced, made or removed, or got another owner or mode, since
-        the last look."""
+        """Those that were written, replaced, made or removed since the last look, or got another
+        owner or mode: one that could not be read may be readable now."""
         found = set()
         for path, before in self._stamps.items():
             now = _stamp(path)
@@ -36,5 +36,7 @@ def _stamp(path: str) -> Stamp:
         status = os.stat(path)
     except OSError:
         return None
-    # Not the time of its content: who may read it counts, too (`chmod 600` of a key).
-    return status.st_dev, status.st_ino, status.st_size, status.st_ctime_ns
+    return (
+        *(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns),
+        *(status.st_mode, status.st_uid, status.st_gid),
+    )

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from drop.errors import ConfigurationError
+from drop.host.regular import read_regular
 from drop.private import locked_directory, write_private
 
 FILE = "node-id"
@@ -36,7 +37,9 @@ class Identity:
 
 
 class IdentityFile:
-    """`identity` is what the file says. Every change is on the disk when it is returned."""
+    """`identity` is who the node is, and what the file says: every change is on the disk when it
+    is returned. One that cannot be written counts all the same, until the next start, and raises
+    ConfigurationError: with an id that another node has, nothing works."""
 
     def __init__(self, path: str, identity: Identity) -> None:
         self.path = path
@@ -62,12 +65,13 @@ class IdentityFile:
         return found
 
     def renew(self) -> Identity:
-        """Another id: two had this one."""
+        """Another id: two had this one. Raises ConfigurationError."""
         own = self.identity
         return self._write(Identity(_new_id(), own.incarnation + 1, own.machine))
 
     def raise_above(self, incarnation: int) -> Identity:
-        """The same id, with an incarnation above this one and the own."""
+        """The same id, with an incarnation above this one and the own. Raises
+        ConfigurationError."""
         own = self.identity
         if max(incarnation, own.incarnation) >= INCARNATION_MAX:
             return self.renew()
@@ -76,6 +80,7 @@ class IdentityFile:
         )
 
     def _write(self, identity: Identity) -> Identity:
+        self.identity = identity
         fields = {
             "id": identity.node_id.hex(),
             "incarnation": identity.incarnation,
@@ -84,7 +89,6 @@ class IdentityFile:
         with locked_directory(self.path) as directory:
             data = json.dumps(fields, indent=1).encode() + b"\n"
             write_private(directory, self.path, data, replace=True)
-        self.identity = identity
         return identity
 
 
@@ -92,8 +96,7 @@ def _load(path: str) -> tuple[Identity | None, str]:
     """What the file says, and what is wrong with it: a damaged one is like none, because a node
     has to start without anybody's help. Raises ConfigurationError when it cannot be read."""
     try:
-        with open(path, "rb") as stream:
-            data = stream.read(FILE_BYTES_MAX + 1)
+        data = read_regular(path, FILE_BYTES_MAX + 1)
     except FileNotFoundError:
         return None, ""
     except OSError as error:

@@ -95,11 +95,17 @@ def unverified(peers: Iterable[Peer]) -> list[Document]:
 
 
 def beacons(
-    counted: Mapping[str, int], *, reason: str | None, port: int, keys: Sequence[str]
+    counted: Mapping[str, int],
+    *,
+    reason: str | None,
+    warnings: Sequence[str],
+    port: int,
+    keys: Sequence[str],
 ) -> Document:
     """How beacons do; `reason` says why there are none, if there are none."""
     return {
         "reason": reason,
+        "warnings": list(warnings),
         "port": port,
         "keys": list(keys),
         "dropped": {name: counted.get(name, 0) for name in DROP_REASONS},

@@ -9,26 +9,25 @@ is no usable address there is no socket, and nothing is announced: a stale addre
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from drop.clock import Clock, Timer
-from drop.cluster.hosts import Hosts, parse
-from drop.cluster.resolve import resolve
+from drop.cluster.hosts import HOSTS_MAX, HostEntry, Hosts, parse
+from drop.cluster.names import Address, Names, addresses_of
 from drop.cluster.sockets import Destination, SocketFault, open_sockets, unserved
 from drop.config import Settings
 from drop.host import iface_variable, netlink
 from drop.host.interfaces import Choice, Interface, Wanted, choose, document
+from drop.host.regular import read_regular
 
 RETRY_SECONDS = 2.0
-"""After sockets could not be made."""
+"""After sockets could not be made, or a look failed."""
 RESOLVE_SECONDS = 60.0
 """Between two looks at the addresses behind the names in the hosts file."""
 HOSTS_BYTES_MAX = 65_536
-
-FAULTS_MAX = 256
-"""Different faults of the hosts file that are told; it is read for as long as the node runs."""
 
 Report = Callable[..., None]
 
@@ -62,9 +61,10 @@ class Presence:
         self._report = report
         self._settle = settle
         self._look_soon = look_soon
-        self._looking = asyncio.Lock()
+        self._names = Names(clock, look_soon)
         self._again: Timer | None = None
-        self._said: set[str] = set()
+        self._faults: dict[str, None] = {}  # of this look
+        self._said: dict[str, None] = {}  # of the last one
         self.place: Place | None = None
         self.choice: Choice | None = None
         self.wanted: Wanted | None = None
@@ -72,23 +72,39 @@ class Presence:
         """Why there are no sockets, if there should be some."""
 
     async def look(self) -> None:
-        """Look again; with another place than before, settle there."""
-        async with self._looking:
-            self._cancel()
-            interfaces, routes = await asyncio.to_thread(netlink.look)
-            found = iface_variable.find(self._environ)
-            for warning in found.warnings:
-                self._fault(str(warning))
-            self.wanted = found.wanted
-            choice = choose(interfaces, routes, self.wanted)
-            self._choose(choice)
-            place = Place(choice.interface, await self._destinations(choice.interface))
-            if place != self.place or self.fault:
-                self._move(place)
-            self._look_later(place)
+        """Look again; with another place than before, settle there. One at a time. Raises what
+        the kernel does, and looks again later."""
+        self._look_in(RETRY_SECONDS)
+        interfaces, routes = await asyncio.to_thread(netlink.look)
+        self._faults = {}
+        found = iface_variable.find(self._environ)
+        for warning in found.warnings:
+            self._fault(str(warning))
+        self.wanted = found.wanted
+        choice = choose(interfaces, routes, self.wanted)
+        self._choose(choice)
+        place = Place(choice.interface, self._destinations(choice.interface))
+        self._said = self._faults
+        if place != self.place or self.fault:
+            self._move(place)
+        self._look_later(place)
 
     def close(self) -> None:
         self._cancel()
+        self._names.close()
+
+    @property
+    def reason(self) -> str | None:
+        """Why there are no beacons, if there are none."""
+        if self.fault is None and self.choice is not None and self.choice.interface is None:
+            return self.choice.why
+        return self.fault
+
+    @property
+    def warning(self) -> str | None:
+        """What keeps the beacons that there are from others, as far as this node can tell."""
+        listed = self.place is not None and bool(self.place.destinations)
+        return None if self.choice is None or listed else self.choice.warning
 
     def document(self) -> dict[str, Any]:
         """What `drop node interfaces` shows."""
@@ -125,13 +141,21 @@ class Presence:
                 fault = str(error)
         if fault and fault != self.fault:
             self._report("error", "no_beacons", text=fault)
-        self.place, self.fault = place, fault
+        self.place, self.fault = None, fault  # until it has been settled in
         self._settle(place, sockets)
+        self.place = place
 
     def _look_later(self, place: Place) -> None:
-        seconds = RETRY_SECONDS if self.fault else RESOLVE_SECONDS
-        if self.fault or place.destinations is not None:
-            self._again = self._clock.call_later(seconds, self._look_soon)
+        if self.fault:
+            self._look_in(RETRY_SECONDS)
+        elif place.destinations is not None:
+            self._look_in(RESOLVE_SECONDS)
+        else:
+            self._cancel()
+
+    def _look_in(self, seconds: float) -> None:
+        self._cancel()
+        self._again = self._clock.call_later(seconds, self._look_soon)
 
     def _cancel(self) -> None:
         if self._again is not None:
@@ -139,39 +163,54 @@ class Presence:
             self._again = None
 
     def _fault(self, text: str) -> None:
-        """Once each: a file that is wrong is looked at again and again."""
-        if text not in self._said and len(self._said) < FAULTS_MAX:
-            self._said.add(text)
+        """Once, until it is mended: a file that is wrong is looked at again and again."""
+        if text not in self._said and text not in self._faults:
             self._report("warning", "hosts", text=text)
+        self._faults[text] = None
 
     # --- the hosts file ---
 
-    async def _destinations(self, interface: Interface | None) -> tuple[Destination, ...] | None:
-        """The addresses in the hosts file; None without one."""
+    def _destinations(self, interface: Interface | None) -> tuple[Destination, ...] | None:
+        """The addresses in the hosts file, as far as they are known; None without one."""
         hosts = self._read_hosts()
         if hosts is None:
+            self._names.look(())
             return None
-        port, found = self._settings.discovery.port, []
-        for entry in hosts.entries:
-            try:
-                found += await resolve(entry.host, entry.port or port)
-            except OSError as error:
-                self._fault(
-                    f"{self._settings.hosts_file}:{entry.line}: {entry.host}: {error.strerror}"
-                )
+        found = tuple(dict.fromkeys(self._located(hosts.entries)))
+        file = self._settings.hosts_file
+        if len(found) > HOSTS_MAX:
+            more = f"{len(found)} addresses are behind its names"
+            self._fault(f"{file}: {more}; beacons go to the first {HOSTS_MAX}")
+            found = found[:HOSTS_MAX]
         if interface is not None:
             for address, _, _ in unserved(interface, found):
                 self._fault(
-                    f"{self._settings.hosts_file}: {address}: {interface.name} has no address of"
+                    f"{file}: {address}: {interface.name} has no address of"
                     " this version of IP, so nothing can be sent there"
                 )
-        return tuple(dict.fromkeys(found))
+        return found
+
+    def _located(self, entries: Sequence[HostEntry]) -> Iterator[Destination]:
+        """The destinations behind entries; numbers at once, names when there is an answer."""
+        numeric: dict[str, tuple[Address, ...]] = {}
+        for host in {entry.host for entry in entries}:
+            with contextlib.suppress(OSError):
+                numeric[host] = addresses_of(host, numeric=True)
+        answers = self._names.look([entry.host for entry in entries if entry.host not in numeric])
+        for entry in entries:
+            answer = answers.get(entry.host)
+            if answer and answer.fault:
+                self._fault(
+                    f"{self._settings.hosts_file}:{entry.line}: {entry.host}: {answer.fault}"
+                )
+            addresses = answer.addresses if answer else numeric.get(entry.host, ())
+            for address, scope in addresses:
+                yield address, entry.port or self._settings.discovery.port, scope
 
     def _read_hosts(self) -> Hosts | None:
         path = self._settings.hosts_file
         try:
-            with open(path, "rb") as file:
-                text = file.read(HOSTS_BYTES_MAX + 1)
+            text = read_regular(path, HOSTS_BYTES_MAX + 1)
         except FileNotFoundError:
             return None
         except OSError as error:

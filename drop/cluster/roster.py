@@ -10,6 +10,7 @@ It decides nothing itself.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 from drop.clock import Clock, Timer
@@ -27,6 +28,7 @@ from drop.cluster.membership import (
     State,
     facts_of,
 )
+from drop.errors import ConfigurationError
 
 TICK_SECONDS = 0.25
 """How often silence is looked at, which is how late a node may be found dead."""
@@ -95,12 +97,12 @@ class Roster:
         self._carry_out(self.membership.forget(node_id, self._clock.now()))
 
     def _tick(self) -> None:
+        self._timer = self._clock.call_later(TICK_SECONDS, self._tick)
         herald, membership = self._herald, self.membership
         herald.vouch()
         silent = dict(herald.silent(membership.timing.suspect_ms))
         deaf = bool(herald.statistics()["deaf"])
         self._carry_out(membership.tick(self._clock.now(), silent, deaf))
-        self._timer = self._clock.call_later(TICK_SECONDS, self._tick)
 
     def _decide(self, happening: Any, now: float) -> list[Action]:
         match type(happening).__name__:
@@ -138,11 +140,17 @@ class Roster:
                 case Forget():
                     self._herald.forget(action.node_id)
                 case NewIdentity():
-                    self._take(self._identity.renew())
-                case RaiseIncarnation():
-                    self._take(self._identity.raise_above(action.above))
+                    self._become(self._identity.renew)
+                case RaiseIncarnation(above):
+                    self._become(partial(self._identity.raise_above, above))
 
-    def _take(self, identity: Identity) -> None:
+    def _become(self, change: Callable[[], Identity]) -> None:
+        try:
+            change()
+        except ConfigurationError as error:
+            text = f"{error}; the id is kept until the node ends"
+            self._report("error", "node_id", text=text)
+        identity = self._identity.identity
         self._herald.set_identity(node_id=identity.node_id, incarnation=identity.incarnation)
         self.membership.own_id = identity.node_id
         self._report(

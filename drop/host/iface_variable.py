@@ -12,13 +12,13 @@ import contextlib
 import os
 import pwd
 import shlex
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from drop.errors import ConfigurationError
 from drop.host.interfaces import NAME_BYTES_MAX, Wanted
+from drop.host.regular import read_regular
 
 VARIABLE = "DROP_IFACE"
 ENV_FILE = "/etc/drop-env"
@@ -138,14 +138,9 @@ def _wrong(name: str) -> str | None:
 def _read(path: str) -> str:
     """Its text; empty when there is no such file. Raises OSError."""
     try:
-        # A pipe that somebody has put there would never end.
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        return read_regular(path, FILE_BYTES_MAX).decode(errors="surrogateescape")
     except (FileNotFoundError, NotADirectoryError):
         return ""
-    with open(fd, "rb") as file:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise OSError(0, "it is not a regular file")
-        return file.read(FILE_BYTES_MAX).decode(errors="surrogateescape")
 
 
 def _unreadable(path: str, error: OSError) -> ConfigurationError:

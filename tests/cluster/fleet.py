@@ -10,6 +10,7 @@ import base64
 import os
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -52,28 +53,38 @@ class Host:
 
     def states(self) -> dict[str, str]:
         """State by name of every node that this one lists, itself left out."""
-        nodes = self.ask("node.list")["nodes"]
-        return {each["name"]: each["state"] for each in nodes if each["state"] != "self"}
+        return _states(self.ask("node.list"))
 
     def wait(self, told: Callable[[dict[str, str]], bool], what: str = "") -> float:
         """Until `told(states)`; returns the seconds it took."""
         begin = time.monotonic()
-        while True:
-            reply = self.ask("node.list")
-            nodes = [each for each in reply["nodes"] if each["state"] != "self"]
-            states = {each["name"]: each["state"] for each in nodes}
-            passed = time.monotonic() - begin
-            if told(states):
-                return passed
-            if passed > WAIT_SECONDS_MAX:
-                raise AssertionError(f"{what}: still {states}\n{self.running.output}")
-            self.ask("node.watch", revision=reply["revision"], seconds=1.0)
+        self.until(lambda reply: told(_states(reply)), what)
+        return time.monotonic() - begin
+
+    def until(
+        self, told: Callable[[Document], bool], what: str = "", *, seconds: float = 1.0
+    ) -> None:
+        """Until `told` of what `node.list` answers; asked again at every change, and after
+        `seconds` for what is no change of a node."""
+        begin = time.monotonic()
+        while not told(reply := self.ask("node.list")):
+            if time.monotonic() - begin > WAIT_SECONDS_MAX:
+                raise AssertionError(f"{what}: still {reply}\n{self.running.output}")
+            self.ask("node.watch", revision=reply["revision"], seconds=seconds)
+
+    def until_beacons(self, told: Callable[[Document], bool], what: str = "") -> None:
+        """Until `told` of the figures and faults of its beacons."""
+        self.until(lambda reply: told(reply["beacons"]), what, seconds=0.1)
 
     def end(self) -> None:
         """The client's end; the node's is the fleet's."""
         if self._client is not None:
             self._client.close()
             self._client = None
+
+
+def _states(reply: Document) -> dict[str, str]:
+    return {each["name"]: each["state"] for each in reply["nodes"] if each["state"] != "self"}
 
 
 class Fleet:
@@ -110,8 +121,9 @@ class Fleet:
     ) -> None:
         for host in self.hosts:
             host.end()
-        for host in self.hosts:
-            host.running.finish()
+        with ThreadPoolExecutor(len(self.hosts)) as threads:
+            for each in [threads.submit(host.running.finish) for host in self.hosts]:
+                each.result()
 
     def __getitem__(self, number: int) -> Host:
         return self.hosts[number]
@@ -128,8 +140,11 @@ class Fleet:
         path.write_text(lines)
 
     def start(self, *numbers: int) -> None:
-        for number in numbers or range(len(self.hosts)):
-            self.hosts[number].start()
+        """All at once: a node is ready after a second of imports, which several can share."""
+        chosen = [self.hosts[number] for number in numbers or range(len(self.hosts))]
+        with ThreadPoolExecutor(len(chosen)) as threads:
+            for each in [threads.submit(host.start) for host in chosen]:
+                each.result()
 
     def others(self, number: int, state: str = "alive") -> dict[str, str]:
         """What a node lists when all the others are in this state."""

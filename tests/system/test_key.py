@@ -50,3 +50,21 @@ def test_from_the_first_key_to_the_next(start_node: StartNode, tmp_path: Path) -
     for each in (*shown, node.output):
         assert old not in each
         assert new not in each
+
+
+@pytest.mark.parametrize(
+    ("shell", "reason"),
+    [(">/dev/full", "No space left on device"), (">&-", "Bad file descriptor")],
+)
+def test_output_that_goes_nowhere_is_an_error(tmp_path: Path, shell: str, reason: str) -> None:
+    program = str(Path(sys.executable).with_name("drop"))
+    command = [program, "key", "generate", "--output", str(tmp_path / "key")]
+    done = subprocess.run(
+        ["sh", "-c", f'"$@" {shell}', "sh", *command],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.stderr == f"drop: cannot read or write: {reason}\n"
+    assert done.returncode == 1

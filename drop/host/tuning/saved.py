@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from drop.errors import ConfigurationError
+from drop.host.tuning.advice import Profile
 from drop.host.tuning.parameters import BY_KEY, NOFILE
 from drop.host.tuning.plan import fields
 
@@ -98,8 +99,12 @@ class Store:
             raise ConfigurationError(text, file=str(self.path), expected=expected) from None
         except OSError as error:
             raise self._fault(f"cannot be read: {error.strerror}") from None
-        with open(descriptor, "rb") as stream:
+        try:
             self._check_owner(os.fstat(descriptor))
+        except ConfigurationError:
+            os.close(descriptor)  # before Python makes a stream of it, which refuses a directory
+            raise
+        with open(descriptor, "rb") as stream:
             data = stream.read(RECORD_BYTES_MAX + 1)
         try:
             return _parse(data, self._files)
@@ -170,6 +175,10 @@ def _unkept(path: Path, error: OSError) -> str:
     )
 
 
+_ODD = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
+"""What JSON that nobody of ours has written raises on its way to a record."""
+
+
 class _Fault(Exception):
     """What is wrong with a record."""
 
@@ -207,7 +216,7 @@ def _parse(data: bytes, files: tuple[str, ...]) -> Record:
         version = document["version"]
         if version != VERSION:
             raise _Fault(f"is of version {version!r}; this `drop` knows version {VERSION}")
-        record = Record(str(document["profile"]), complete=document["complete"] is True)
+        record = Record(Profile(document["profile"]), complete=document["complete"] is True)
         for key, each in document["values"].items():
             record.values[key] = _change(key, each["before"], each["written"])
         for path, each in document["files"].items():
@@ -220,7 +229,7 @@ def _parse(data: bytes, files: tuple[str, ...]) -> Record:
                 base64.b64decode(each["written_base64"], validate=True),
                 each["made_directory"] is True,
             )
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except _ODD as error:
         raise _Fault(f"is damaged ({type(error).__name__}: {error})") from None
     return record
 

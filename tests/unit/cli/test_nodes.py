@@ -22,7 +22,7 @@ ALIVE = {**OWN, "id": "bb" * 16, "name": "n1", "state": "alive", "silent_ms": 31
 DEAD = {**ALIVE, "id": "cc" * 16, "name": "n2", "state": "dead", "silent_ms": None, "load": None,
         "memory_mib": None, "workers": None, "namespace": None, "addresses": []}  # fmt: skip
 BEACONS: dict[str, Any] = {
-    "reason": None, "port": 8086, "keys": ["01020304"],
+    "reason": None, "warnings": [], "port": 8086, "keys": ["01020304"],
     "dropped": {"foreign": 0, "forged": 0, "own": 90, "stale": 2, "truncated": 0},
 }  # fmt: skip
 LIST: dict[str, Any] = {
@@ -93,12 +93,14 @@ def test_what_keeps_nodes_apart_is_said(
         {
             **LIST,
             "unverified": [{"id": "dd", "name": "n3", "source": "10.0.0.4"}],
-            "beacons": {**BEACONS, "dropped": dropped, "reason": "port 8086 is in use"},
+            "beacons": {**BEACONS, "dropped": dropped, "reason": "port 8086 is in use"}
+            | {"warnings": ["tun0 carries no multicast"]},
         }
     ]
     assert drop("list") == 0
     said = capfd.readouterr().err
     assert "drop: port 8086 is in use\n" in said
+    assert "drop: warning: tun0 carries no multicast\n" in said
     assert "packets dropped since this node started: 12 foreign, 1 forged\n" in said
     assert "another key" in said
     assert "does not answer: n3 (10.0.0.4); is its UDP port 8086 open to us?" in said

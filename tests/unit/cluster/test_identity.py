@@ -112,7 +112,13 @@ def test_a_damaged_file_is_like_none(world: World, data: bytes) -> None:
 
 def test_a_file_that_cannot_be_read(world: World) -> None:
     world.file.mkdir()
-    with pytest.raises(ConfigurationError, match="cannot be read: Is a directory"):
+    with pytest.raises(ConfigurationError, match="cannot be read: it is not a regular file"):
+        world.start()
+
+
+def test_a_pipe_in_its_place_does_not_hang_the_node(world: World) -> None:
+    os.mkfifo(world.file)
+    with pytest.raises(ConfigurationError, match="cannot be read: it is not a regular file"):
         world.start()
 
 

@@ -181,3 +181,29 @@ def get() -> Callable[[Scene], Any]:
         return next(what for kind, what in scene.herald.asked if kind == "identity")
 
     return identity
+
+
+def test_a_new_id_that_cannot_be_kept_is_taken_all_the_same(scene: Scene, tmp_path: Path) -> None:
+    (tmp_path / "node-id").unlink()
+    (tmp_path / "node-id").symlink_to("elsewhere")  # which is never followed
+    own = scene.identity.identity
+    scene.happen(Conflict(own.incarnation - 1, 1, "10.0.0.3"), Heard(facts()))
+    asked, (node_id, _) = next(each for each in scene.herald.asked if each[0] == "identity")
+    assert asked == "identity"
+    assert node_id == scene.identity.identity.node_id != own.node_id
+    assert scene.roster.membership.own_id == node_id
+    assert any("is a symbolic link" in fields.get("text", "") for _, fields in scene.told)
+    assert scene.state is State.ALIVE  # what came behind it is not lost
+
+
+def test_a_mistake_in_one_look_does_not_end_the_looking(scene: Scene) -> None:
+    scene.herald.silent = lambda ms: []  # type: ignore[method-assign]
+    scene.roster.start()
+    statistics = scene.herald.statistics
+    scene.herald.statistics = dict  # type: ignore[method-assign,assignment]
+    with pytest.raises(KeyError):
+        scene.clock.advance(TICK_SECONDS)
+    scene.herald.statistics = statistics  # type: ignore[method-assign]
+    before = scene.herald.vouched
+    scene.clock.advance(TICK_SECONDS)
+    assert scene.herald.vouched == before + 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -305,3 +306,26 @@ def test_a_plain_user_is_told_whose_record_it_is(tmp_path: Path) -> None:
     finally:
         (directory / "tuning.json").unlink()
         directory.rmdir()
+
+
+def test_a_record_that_is_a_directory_leaks_nothing(place: Place) -> None:
+    place.store.path.mkdir(parents=True)
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(ConfigurationError, match="is not a file"):
+        place.store.load()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("profile", "warp"), ("profile", 3), ("mode", float("inf"))]
+)
+def test_a_record_with_what_nobody_writes(place: Place, field: str, value: object) -> None:
+    file = {"before_base64": None, "mode": 420, "written_base64": "", "made_directory": False}
+    document = {"version": 1, "profile": "edge", "complete": True, "values": {}}
+    (file if field == "mode" else document)[field] = value
+    document["files"] = {place.files.all[0]: file}
+    place.store.path.parent.mkdir(parents=True, exist_ok=True)
+    place.store.path.write_text(json.dumps(document))
+    place.store.path.chmod(0o600)
+    with pytest.raises(ConfigurationError, match="is damaged"):
+        place.store.load()
