@@ -55,6 +55,13 @@ $(VENV)/.installed: pyproject.toml setup.py .ci/prerequisites.py
 	  --editable '.[$(EXTRAS)]'
 	@touch $@
 
+# Large, and needed by tests and packages only.
+$(VENV)/.portable: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  $$($(BIN)/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb')) \
+	  ['project']['optional-dependencies']['portable'])")
+	@touch $@
+
 build/%/.built: $(VENV)/.installed $(NATIVE)
 	$(BIN)/python build_ext.py --mode $*
 	@touch $@
@@ -80,7 +87,7 @@ bench-quick: setup
 # ---- tests --------------------------------------------------------------------------------------
 
 # pytest is last, so that its summary is the last line.
-test: setup check c-test fuzz-smoke
+test: setup $(VENV)/.portable check c-test fuzz-smoke
 	@$(BIN)/pytest
 
 check: setup

@@ -139,6 +139,11 @@ def _position(before: str) -> tuple[int, int]:
 def _syntax_error(error: yaml.MarkedYAMLError, file: str, text: str) -> ConfigurationError:
     mark = error.problem_mark or error.context_mark
     line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+    if "nesting depth" in (error.problem or ""):  # PyYAML from 6.0.4 on, which looks ahead of us
+        expected = f"at most {DEPTH_MAX} levels"
+        return ConfigurationError(
+            "nested too deeply", file=file, line=line, column=column, expected=expected
+        )
     message = f"not valid YAML: {error.problem or error.context}"
     if error.problem and error.context and error.context_mark:
         message += f", {error.context} that starts in line {error.context_mark.line + 1}"

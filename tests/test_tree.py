@@ -27,7 +27,7 @@ def test_our_code_needs_nothing_newer_than_centos_7(tmp_path: Path) -> None:
     for path in load("own_wheel").sources():
         (source / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / path, source / path)
-    toolchain = load("toolchain")
+    toolchain = load("crosstools")
     flags = " ".join(toolchain.COMPILER_FLAGS)
     cache = str(ROOT / "build" / "zig-cache")
     environment = {

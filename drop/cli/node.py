@@ -123,7 +123,7 @@ def _check(options: argparse.Namespace) -> int:
             wiring(flows)
         except ConfigurationErrors as errors:
             faults.append(errors)
-    notes = list(settings.warnings) if settings else []
+    notes = [*settings.warnings, *_key_faults(settings)] if settings else []
     for note in notes + [note for flow in flows for note in warnings(flow)]:
         print(f"warning: {note}", file=sys.stderr)
     for fault in faults:
@@ -132,6 +132,18 @@ def _check(options: argparse.Namespace) -> int:
         where = ", ".join([settings.unix_socket, *map(str, settings.listen)])
         print(f"ok: node {settings.name}, {where}, {len(flows)} flows")
     return USAGE if faults else 0
+
+
+def _key_faults(settings: Settings) -> list[ConfigurationError]:
+    """With such a key file the node runs, and finds no others."""
+    from drop.cluster import keys
+
+    try:
+        if os.path.lexists(settings.key_file):
+            keys.load(settings.key_file)
+    except ConfigurationError as error:
+        return [error]
+    return []
 
 
 if __name__ == "__main__":

@@ -109,7 +109,7 @@ def _the_one(node: Node, wanted: str) -> Document:
 def _unknown(wanted: str, own: Document, names: list[str]) -> str:
     whole = len(wanted) >= ID_DIGITS_MIN
     if wanted == own["name"] or (whole and own["id"].startswith(wanted.lower())):
-        return f"{wanted!r} is the node that is asked, and on no list of its own"
+        return f"{wanted!r} is the node that is asked; it cannot forget itself"
     short = f"; of an id, at least {ID_DIGITS_MIN} digits are needed"
     hint = similar(wanted[:SHOWN_MAX], names) or ("" if whole else short)
     return f"no node {wanted[:SHOWN_MAX]!r} has been seen{hint}"

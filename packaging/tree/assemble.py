@@ -13,8 +13,8 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import crosstools as tools
 import interpreter
-import toolchain as tools
 from components import Built
 from faults import BuildFault
 from lock import CHOICE

@@ -17,14 +17,14 @@ from pathlib import Path
 
 import check_tree
 import components
+import crosstools
 import own_wheel
-import toolchain
 from assemble import CLIENT, NODE, assemble
 from components import Workbench
+from crosstools import Toolchain
 from debian_source import Sources
 from faults import BuildFault
 from interpreter import CPYTHON
-from toolchain import Toolchain
 
 TABLE = {**components.TABLE, CPYTHON.name: CPYTHON}
 
@@ -73,7 +73,7 @@ def build(output: Path, cache: Path, *, client: bool, refresh: bool) -> None:
         raise BuildFault(f"{output}: exists and is no tree; name another directory, or empty it")
     fresh = output.with_name(f".{output.name}.new")
     with held(cache):
-        chain = toolchain.prepare(cache)
+        chain = crosstools.prepare(cache)
         bench = workbench(cache, Sources(cache / "sources", refresh=refresh), chain)
         wheel = own_wheel.bring(cache, chain, bench.bring(CPYTHON.name))
         shutil.rmtree(fresh, ignore_errors=True)

@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import debian_source
+from crosstools import Toolchain
 from debian_source import Source, Sources
 from faults import BuildFault
-from toolchain import Toolchain
 
 HOST = "x86_64-pc-linux-gnu"
 OPTIMIZED = "-O2 -fPIC -fvisibility=hidden -g0"

@@ -12,8 +12,8 @@ import subprocess
 from pathlib import Path
 
 from components import Built
+from crosstools import Toolchain
 from faults import BuildFault
-from toolchain import Toolchain
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 METADATA = ("pyproject.toml", "setup.py", "build_ext.py", "README.md", "LICENSE", "MANIFEST.in")

@@ -19,8 +19,8 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tree"))
 
 import build_tree  # noqa: E402
+import crosstools  # noqa: E402
 import own_wheel  # noqa: E402
-import toolchain  # noqa: E402
 from debian_source import Sources  # noqa: E402
 from faults import BuildFault  # noqa: E402
 
@@ -51,7 +51,7 @@ def main() -> int:
 def build(output: Path, cache: Path) -> Path:
     """The wheel with the name that auditwheel allows it; raises BuildFault."""
     with build_tree.held(cache):
-        chain = toolchain.prepare(cache)
+        chain = crosstools.prepare(cache)
         bench = build_tree.workbench(cache, Sources(cache / "sources", refresh=False), chain)
         wheel = own_wheel.bring(cache, chain, bench.bring(build_tree.CPYTHON.name))
         judge = auditor(cache)
@@ -61,7 +61,7 @@ def build(output: Path, cache: Path) -> Path:
         "PATH": f"{judge / 'bin'}:/usr/bin:/bin",
         "PYTHONPATH": str(judge),
         "LC_ALL": "C.UTF-8",
-        "SOURCE_DATE_EPOCH": str(toolchain.EPOCH),
+        "SOURCE_DATE_EPOCH": str(crosstools.EPOCH),
     }
     options = ("--plat", PLATFORM, "--only-plat", "--wheel-dir", str(output), str(wheel))
     command = [sys.executable, "-m", "auditwheel", "repair", *options]
@@ -78,7 +78,7 @@ def auditor(cache: Path) -> Path:
     directory = cache / f"auditwheel-{hashlib.sha256(LOCK.read_bytes()).hexdigest()[:12]}"
     if not (directory / "done").exists():
         shutil.rmtree(directory, ignore_errors=True)
-        toolchain.install(LOCK, directory)
+        crosstools.install(LOCK, directory)
         (directory / "done").touch()
     return directory
 
@@ -89,7 +89,7 @@ def try_out(wheel: Path, directory: Path) -> None:
     venv.create(directory, with_pip=True)
     python = directory / "bin" / "python"
     pip = (str(python), "-m", "pip", "--disable-pip-version-check", "install", "--quiet")
-    locked = toolchain.HERE / "requirements.lock"
+    locked = crosstools.HERE / "requirements.lock"
     for what in (("--require-hashes", "--requirement", str(locked)), ("--no-deps", str(wheel))):
         if subprocess.run([*pip, *what]).returncode != 0:
             raise BuildFault(f"{wheel.name}: pip could not install {what[-1]}; see above")

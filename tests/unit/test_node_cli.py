@@ -30,6 +30,15 @@ def test_a_good_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "idle" in told.err
 
 
+def test_a_key_that_cannot_be_used_is_a_warning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "key").write_text("no key\n")
+    (tmp_path / "key").chmod(0o600)
+    assert main(["check-config", "--var-dir", str(tmp_path)]) == 0
+    assert f"warning: {tmp_path}/key:1" in capsys.readouterr().err
+
+
 def test_every_fault_of_every_file_is_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
