@@ -57,7 +57,7 @@ def test_a_node_that_stops_says_so(fleet: Fleet) -> None:
     assert fleet[0].ask("node.forget", node="n3")["name"] == "n3"
     assert "n3" not in fleet[0].states()
     assert "alive" in fleet[0].refused("node.forget", node="n1")
-    assert "n0 is this node" in fleet[0].refused("node.forget", node="n0")
+    assert "cannot forget itself" in fleet[0].refused("node.forget", node="n0")
     assert "no node 'n9' has been seen" in fleet[0].refused("node.forget", node="n9")
 
 

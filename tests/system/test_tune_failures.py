@@ -153,12 +153,14 @@ def test_killed_and_applied_again(host: TunedHost) -> None:
     [
         ("{", "is damaged"),
         ('{"version": 2}', "is of version 2"),
-        ('{"version": 1, "profile": "x", "complete": true, "files": {}, "values":'
+        ('{"version": 1, "profile": "x", "complete": true, "files": {}, "values": {}}',
+         "is damaged"),
+        ('{"version": 1, "profile": "edge", "complete": true, "files": {}, "values":'
          ' {"kernel.core_pattern": {"before": "|/tmp/x", "written": "1"}}}', "never writes"),
-        ('{"version": 1, "profile": "x", "complete": true, "values": {}, "files":'
+        ('{"version": 1, "profile": "edge", "complete": true, "values": {}, "files":'
          ' {"/etc/passwd": {"before_base64": null, "mode": 420, "written_base64": ""}}}',
          "names the file '/etc/passwd'"),
-        ('{"version": 1, "profile": "x", "complete": true, "files": {}, "values":'
+        ('{"version": 1, "profile": "edge", "complete": true, "files": {}, "values":'
          ' {"vm.swappiness": {"before": "sixty", "written": "1"}}}', "is damaged"),
     ],
 )  # fmt: skip
