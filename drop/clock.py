@@ -11,6 +11,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Protocol
 
 
@@ -32,6 +33,11 @@ class Clock(Protocol):
 
     def call_later(self, seconds: float, callback: Callable[[], object]) -> Timer:
         """Run the callback once, on the thread of the control plane."""
+
+
+def time_text(wall: float) -> str:
+    """Seconds since 1970 as people and programs read them: 2026-11-24T08:09:04Z."""
+    return datetime.fromtimestamp(wall, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class SystemClock:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import psutil
 
 from drop import __version__
-from drop.clock import Clock
+from drop.clock import Clock, time_text
 from drop.cluster.membership import Member
 
 Document = dict[str, Any]
@@ -24,11 +23,6 @@ DROP_REASONS = (
 
 Peer = Any
 """What the herald keeps of whom it hears: `drop._fast.herald.Peer`."""
-
-
-def time_text(wall: float) -> str:
-    """Seconds since 1970 as people and programs read them."""
-    return datetime.fromtimestamp(wall, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def members(found: Iterable[Member], peers: Iterable[Peer], clock: Clock) -> list[Document]:

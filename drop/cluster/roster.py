@@ -13,10 +13,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
-from drop.clock import Clock, Timer
+from drop.clock import Clock, Timer, time_text
 from drop.cluster.history import History
 from drop.cluster.identity import Identity, IdentityFile
-from drop.cluster.listing import time_text
 from drop.cluster.membership import (
     Action,
     Changed,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
 import drop
+from drop.clock import time_text
 from drop.flow.describe import describe
 from drop.flow.flows import Entry
 from drop.node import Node
@@ -119,5 +119,5 @@ def _worker(node: Node, slot: Slot) -> Document:
         "pid": slot.pid or None,
         "state": str(slot.state),
         "restarts": slot.restarts,
-        "since": datetime.fromtimestamp(begin, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "since": time_text(begin),
     }

@@ -11,11 +11,11 @@ import os
 import re
 import signal
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 import orjson
 
+from drop.clock import time_text
 from drop.host import journal
 from drop.node import Node
 from drop.problems import similar
@@ -110,7 +110,7 @@ def _rows(node: Node, supervision: Supervision, inflight: int) -> Iterator[Docum
             "state": serving if running else _WORDS.get(slot.state, str(slot.state)),
             "seconds_left": _seconds_left(supervision, slot, node.clock.now()),
             "restarts": slot.restarts,
-            "since": datetime.fromtimestamp(begin, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "since": time_text(begin),
             "rss_bytes": _rss_bytes(slot.pid) if slot.pid else None,
             "old": slot.stale,
             "stand_in": slot.stand_in,

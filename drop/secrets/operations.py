@@ -12,9 +12,9 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable, Collection
-from datetime import UTC, datetime
 from typing import Any
 
+from drop.clock import time_text
 from drop.secrets.provision import Provision
 from drop.secrets.rotation import Changed
 from drop.secrets.store import Entry, SecretStore
@@ -93,8 +93,7 @@ class SecretOperations:
 
 def describe(entry: Entry) -> Document:
     """What may be shown of a secret, as JSON."""
-    time = datetime.fromtimestamp(entry.changed, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return {"name": entry.name, "size": entry.size, "changed": time}
+    return {"name": entry.name, "size": entry.size, "changed": time_text(entry.changed)}
 
 
 def _text(changed: Changed) -> str:
